@@ -1,0 +1,46 @@
+from . import errors
+from .analyze import Estimates, analyze
+from .build import build
+from .data import IncompleteData
+from .datasets import load_dataset
+from .em import EMFit, em
+from .fit import Fit, load_fit
+from .impute import Imputations, impute
+from .pool import Pooled, pool
+from .priors import Prior
+from .sample import sample
+from .spec.data_models import MvNormal, Regression
+from .spec.files import read_spec
+from .spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
+from .spec.spec import Spec
+
+__version__: str
+
+__all__ = [
+    "MAR",
+    "EMFit",
+    "Estimates",
+    "Fit",
+    "Heckman",
+    "Imputations",
+    "IncompleteData",
+    "MvNormal",
+    "PatternMixture",
+    "Pooled",
+    "Prior",
+    "Regression",
+    "Scale",
+    "Selection",
+    "Shift",
+    "Spec",
+    "analyze",
+    "build",
+    "em",
+    "errors",
+    "impute",
+    "load_dataset",
+    "load_fit",
+    "pool",
+    "read_spec",
+    "sample",
+]

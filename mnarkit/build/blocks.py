@@ -1,0 +1,123 @@
+"""Free parameters of each part of a spec, on standardised columns, inside an open PyMC model."""
+
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from mnarkit.families import DEFAULTS
+from mnarkit.normal.layout import Amount, Indicator, Layout, Scaling
+from mnarkit.priors import Prior
+from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.missingness import Heckman, Selection
+
+__all__ = ["add_amount", "add_correlation", "add_data_model", "add_indicator"]
+
+_NORMAL_DF = 1e8  # a Student t with so many degrees of freedom is normal to 1e-8
+
+
+def add_data_model(model: DataModel, layout: Layout, scaling: Scaling) -> tuple[Any, Any]:
+    """`coef_z`, `sd_z` and, for several columns, `corr_chol_z`: (coefficients, residual covariance)."""
+    priors = {**{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")}, **dict(model.priors or ())}
+    p = len(layout.columns)
+    each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]
+    units = scaling.x_scale[None, :] / scaling.scale[:, None]
+    coef = _location_scale("coef_z", each, units, dims=("column_name", "term"))
+    sd = _positive("sd_z", priors["sd"], 1 / scaling.scale, dims=("column_name",))
+    if p == 1:
+        return coef, (sd**2)[:, None]
+    chol = sd[:, None] * pm.LKJCorr("corr_chol_z", eta=priors["corr"].values[0], n=p)
+    return coef, chol @ chol.T
+
+
+def _location_scale(name: str, priors: list[Prior], units: np.ndarray, *, dims: Sequence[str | None]) -> Any:
+    """Coefficients with normal or Student t priors, one for each along the last axis, in standardised units."""
+    raw = np.array([p.unit == "raw" for p in priors])
+    factor = pm.Data(f"{name}_unit", np.where(raw, units, 1.0))
+    mean = np.array([p.values[-2] for p in priors]) * factor
+    scale = np.array([p.values[-1] for p in priors]) * factor
+    if all(p.family == "normal" for p in priors):
+        return pm.Normal(name, mu=mean, sigma=scale, dims=dims)
+    df = np.array([p.values[0] if p.family == "student_t" else _NORMAL_DF for p in priors])
+    return pm.StudentT(name, nu=df, mu=mean, sigma=scale, dims=dims)
+
+
+def _positive(name: str, prior: Prior, units: np.ndarray, *, dims: Sequence[str | None]) -> Any:
+    factor = pm.Data(f"{name}_unit", units if prior.unit == "raw" else np.ones_like(units))
+    if prior.family == "half_normal":
+        return pm.HalfNormal(name, sigma=prior.values[0] * factor, dims=dims)
+    return pm.HalfStudentT(name, nu=prior.values[0], sigma=prior.values[1] * factor, dims=dims)
+
+
+def add_indicator(belief: Selection | Heckman, indicator: Indicator, scaling: Scaling, k: int) -> tuple[Any, Any]:
+    """`missing_y_z` or `recorded_y_z`: coefficients in the order of the terms, standardised and in own units."""
+    priors = {name: prior for name, prior in belief.priors or () if name != "rho"}
+    default = DEFAULTS[belief.link, "slope"], DEFAULTS[belief.link, "intercept"]
+    each = [priors.get(t, default[t == "Intercept"]) for t in indicator.terms]
+    units = np.concatenate([scaling.w_scales[k], [scaling.scale[j] for j in indicator.slopes]])
+    back = pm.Data(f"{indicator.name}_map", _own_units_map(indicator, scaling, k))
+    if not priors:
+        only = [p for p in each if isinstance(p, Prior)]
+        beta = _location_scale(f"{indicator.name}_z", only, units, dims=(f"{indicator.name}_term",))
+        return beta, back @ beta
+    numbered = zip(indicator.terms, each, units, strict=True)
+    beta = pt.stack([_coefficient(f"{indicator.name}_{t}_z", p, u) for t, p, u in numbered])
+    for i, (term, prior) in enumerate(zip(indicator.terms, each, strict=True)):
+        if term == "Intercept" and isinstance(prior, float):  # fixed in raw units: take off what the slopes carry there
+            beta = pt.set_subtensor(beta[i], beta[i] - (back @ pt.set_subtensor(beta[i], 0.0))[i])
+    return beta, back @ beta
+
+
+def _coefficient(name: str, prior: Prior | float, unit: float) -> Any:
+    raw = isinstance(prior, float) or prior.unit == "raw"
+    factor = pm.Data(f"{name}_unit", np.asarray(unit if raw else 1.0))
+    if isinstance(prior, float):
+        return pt.as_tensor(prior) * factor
+    a, b = prior.values[-2] * factor, prior.values[-1] * factor
+    match prior.family:
+        case "uniform":
+            return pm.Uniform(name, a, b)
+        case "student_t":
+            return pm.StudentT(name, nu=prior.values[0], mu=a, sigma=b)
+    return pm.Normal(name, mu=a, sigma=b)
+
+
+def _own_units_map(indicator: Indicator, scaling: Scaling, k: int) -> np.ndarray:
+    r = indicator.w.shape[1]
+    made = np.zeros((len(indicator.terms), len(indicator.terms)))
+    made[:r, :r] = scaling.w_maps[k]
+    for i, j in enumerate(indicator.slopes):
+        made[r + i, r + i] = 1 / scaling.scale[j]
+        if "Intercept" in indicator.terms:
+            made[indicator.terms.index("Intercept"), r + i] = -scaling.center[j] / scaling.scale[j]
+    return made
+
+
+@singledispatch
+def add_correlation(belief: Any, column: str) -> Any:
+    """Heckman's ρ; None for a belief that has none."""
+    return None
+
+
+@add_correlation.register
+def _(belief: Heckman, column: str) -> Any:
+    prior = dict(belief.priors or ()).get("rho", DEFAULTS["rho"])
+    name = f"rho_{column}"
+    if isinstance(prior, float):
+        return pm.Deterministic(name, pm.Data(f"{name}_fixed", np.asarray(prior)) * 1.0)
+    if prior.family == "uniform":
+        return pm.Uniform(name, *prior.values)
+    kind = {"normal": pm.Normal, "student_t": pm.StudentT}[prior.family]
+    return pm.Deterministic(name, pt.tanh(kind(f"{name}_z", *prior.values)))
+
+
+def add_amount(amount: Amount) -> Any:
+    """A declared number as data, or a prior as a parameter that the data cannot inform unless it stands inside the model."""
+    declared = amount.component.amount
+    if isinstance(declared, float):
+        return pm.Data(amount.name, np.asarray(declared))
+    kind = {"normal": pm.Normal, "student_t": pm.StudentT, "uniform": pm.Uniform}[declared.family]
+    return kind(amount.name, *declared.values)

@@ -1,0 +1,54 @@
+"""The extended normal's log likelihood as one PyTensor Op: a thin coat around `normal.likelihood`.
+
+The compiled form is Numba's; JAX and GPUs have none.
+"""
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import disconnected_type
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
+
+from mnarkit.normal.likelihood import KERNEL_KEY, loglik_and_gradient
+
+__all__ = ["ExtendedNormal"]
+
+_PARAMETERS = 6
+
+
+class ExtendedNormal(Op):
+    """(B, S, A, D, c, t, data …) -> (log likelihood, its gradients in the six parameters)."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs):
+        variables = [pt.as_tensor(i, dtype="float64") for i in inputs[:_PARAMETERS]]
+        data = [pt.as_tensor(i) for i in inputs[_PARAMETERS:]]
+        return Apply(self, [*variables, *data], [pt.dscalar(), *(v.type() for v in variables)])
+
+    def perform(self, node, inputs, outputs):
+        for storage, value in zip(outputs, loglik_and_gradient(*inputs), strict=True):
+            storage[0] = np.asarray(value)
+
+    def pullback(self, inputs, outputs, cotangents):
+        seed = cotangents[0]
+        return [*(seed * gradient for gradient in outputs[1:]), *(disconnected_type() for _ in inputs[_PARAMETERS:])]
+
+    def connection_pattern(self, node):
+        return [[i < _PARAMETERS, *[False] * _PARAMETERS] for i in range(len(node.inputs))]
+
+    def infer_shape(self, node, shapes):
+        return [(), *shapes[:_PARAMETERS]]
+
+
+@register_funcify_and_cache_key(ExtendedNormal)
+def _numba_extended_normal(op, node=None, **kwargs):
+    @numba_njit
+    def run(B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes):
+        value, dB, dS, dA, dD, dc, dt = loglik_and_gradient(
+            B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes
+        )
+        return np.asarray(value), dB, dS, dA, dD, dc, dt
+
+    return run, KERNEL_KEY

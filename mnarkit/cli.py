@@ -1,0 +1,174 @@
+"""The command line: thin over the same functions; imports wait until a command needs them."""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Data missing not at random: declare why, fit, impute, pool, compare.",
+)
+
+SpecFile = Annotated[Path, typer.Argument(help="A spec, .yaml or .json.", show_default=False)]
+DataFile = Annotated[
+    Path, typer.Argument(help="A table: .csv, .tsv or .parquet; an empty cell is missing.", show_default=False)
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the run folder goes.")] = Path("mnarkit-demo"),
+    overwrite: Overwrite = False,
+    seed: Seed = 1,
+    m: Annotated[int, typer.Option("-m", help="Imputations of each belief.")] = 50,
+) -> None:
+    """753 women, 428 recorded wages: the same equation under seven assumptions, side by side."""
+    from mnarkit.demo import run_demo
+
+    run_demo(out, overwrite=overwrite, seed=seed, m=m)
+
+
+@app.command()
+def em(spec: SpecFile, data: DataFile) -> None:
+    """The maximum-likelihood MAR baseline of a spec."""
+    import mnarkit as mk
+
+    typer.echo(str(mk.em(mk.read_spec(spec).mar(), _read_table(data))))
+
+
+@app.command()
+def fit(
+    spec: SpecFile,
+    data: DataFile,
+    out: Annotated[Path, typer.Option(help="Where the run folder goes.")] = Path("run"),
+    draws: Annotated[int, typer.Option(help="Posterior draws of each chain.")] = 1000,
+    tune: Annotated[int, typer.Option(help="Warm-up draws of each chain.")] = 1000,
+    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
+    target_accept: Annotated[float, typer.Option(help="Target acceptance of NUTS.")] = 0.9,
+    seed: Seed = 1,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Sample the posterior of a spec and write a run folder."""
+    from mnarkit.report.folder import refuse_existing
+
+    refuse_existing(out, overwrite=overwrite)
+    import mnarkit as mk
+
+    belief, table = mk.read_spec(spec), _read_table(data)
+    from mnarkit.report import new_folder, save_fit
+
+    typer.echo(str(belief))
+    made = mk.sample(
+        belief, table, draws=draws, tune=tune, chains=chains, target_accept=target_accept, seed=seed, progress=not quiet
+    )
+    with new_folder(out, overwrite=overwrite) as folder:
+        save_fit(made, folder)
+    import arviz as az
+
+    typer.echo(az.summary(made.draws, group="posterior", round_to=4, ci_prob=0.95, kind="all").to_string())
+    typer.echo(f"written to {out}; next: mnarkit impute {out} -m 20")
+
+
+@app.command()
+def impute(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    m: Annotated[int, typer.Option("-m", help="How many imputations.")] = 20,
+    analysis: Annotated[list[str] | None, typer.Option(help="A formula to analyze and pool; may be repeated.")] = None,
+    seed: Seed = 2,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw imputations from a run folder, analyze and pool them."""
+    from mnarkit.errors import DataError
+
+    held = [name for name in ("imputations", "pooled.csv") if (run / name).exists()]
+    if held and not overwrite:
+        raise DataError(
+            f"{str(run)!r} already has {' and '.join(held)}, which are kept; say --overwrite to replace them"
+        )
+    import shutil
+
+    import mnarkit as mk
+    from mnarkit.report import default_analyses, new_folder, save_imputations
+
+    made = mk.load_fit(run)
+    drawn = mk.impute(made, m, seed=seed)
+    with new_folder(run, overwrite=True) as folder:
+        shutil.copytree(
+            run, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("imputations", "pooled.csv", "figures")
+        )
+        pooled = save_imputations(made, drawn, analysis or default_analyses(made), folder)
+    typer.echo(str(drawn))
+    for result in pooled.values():
+        typer.echo(f"\n{result}")
+    typer.echo(f"\nwritten to {run}")
+
+
+def _read_table(path: Path):
+    import pandas as pd
+
+    from mnarkit.errors import DataError
+
+    readers = {".csv": pd.read_csv, ".tsv": lambda p: pd.read_csv(p, sep="\t"), ".parquet": pd.read_parquet}
+    if path.suffix.lower() not in readers:
+        raise DataError(f"{str(path)!r} ends in {path.suffix!r}; a table is .csv, .tsv or .parquet")
+    if not path.is_file():
+        raise DataError(f"{str(path)!r} is not a file")
+    _refuse_double_names(path)
+    try:
+        return readers[path.suffix.lower()](path)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{str(path)!r} cannot be read as a table: {str(error).splitlines()[0]}") from error
+
+
+def _refuse_double_names(path: Path) -> None:
+    """Pandas would rename the second one silently."""
+    import csv
+    from collections import Counter
+
+    from mnarkit.errors import DataError
+
+    if path.suffix.lower() == ".parquet":
+        return
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        header = next(csv.reader(lines, delimiter="," if path.suffix.lower() == ".csv" else "\t"), [])
+    twice = [(name, count) for name, count in Counter(header).items() if count > 1]
+    if twice:
+        raise DataError(f"{str(path)!r} has {twice[0][1]} columns named {twice[0][0]!r}; rename one of them")
+
+
+def main() -> None:
+    """Run the command line; what mnarkit refuses is one line and exit code 2."""
+    from mnarkit.errors import MnarkitError
+
+    warnings.showwarning = _say
+    try:
+        app()
+    except MnarkitError as error:
+        typer.echo(f"mnarkit: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("mnarkit: interrupted; nothing was written", err=True)
+        sys.exit(130)
+
+
+def _say(message, category, filename, lineno, file=None, line=None) -> None:
+    """Warnings of mnarkit as sentences; those of other packages concern developers."""
+    from mnarkit.errors import MnarkitWarning
+
+    if issubclass(category, MnarkitWarning):
+        typer.echo(f"note: {message}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Fit, the noun: posterior draws with the spec, the data and the seed that made them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import xarray as xr
+
+from mnarkit.data import IncompleteData
+from mnarkit.errors import DataError, MnarkitError
+from mnarkit.normal.layout import Layout
+from mnarkit.normal.parameters import Parameters
+from mnarkit.spec.files import from_json, read_spec
+from mnarkit.spec.spec import Spec
+
+__all__ = ["Fit", "draw_parameters", "load_fit"]
+
+_FILES = ("spec.yaml", "posterior.nc", "data.parquet", "fit.json")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """Posterior draws of a spec on a table.
+
+    Attributes
+    ----------
+    spec, data, seed : Spec, IncompleteData, int
+        What was fitted to what, and the seed of the sampler.
+    draws : xarray.DataTree
+        Groups `posterior`, `sample_stats`, `log_likelihood` (one value per row: log p(y_seen, r | θ)); ready for ArviZ.
+    notes : tuple of str
+        What the result rests on and how the sampler did, in sentences.
+    """
+
+    spec: Spec
+    data: IncompleteData
+    draws: xr.DataTree
+    seed: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_draws(self) -> int:
+        """Draws of all chains together."""
+        sizes = self.draws["posterior"].sizes
+        return int(sizes["chain"] * sizes["draw"])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `spec.yaml`, `posterior.nc`, `data.parquet` and `fit.json` into a folder, made if absent."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "spec.yaml").write_text(self.spec.to_yaml(), encoding="utf-8")
+        self.draws.to_netcdf(folder / "posterior.nc")
+        _write_table(self.data.frame, folder / "data.parquet")
+        about = {"seed": self.seed, "notes": list(self.notes), "fingerprint": self.data.fingerprint()}
+        (folder / "fit.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+        return folder
+
+    def __str__(self) -> str:
+        sizes = self.draws["posterior"].sizes
+        head = f"Fit of {self.data.n} rows: {sizes['chain']} chains of {sizes['draw']} draws, seed {self.seed}"
+        return "\n".join([head, str(self.spec), *(f"Note          {note}" for note in self.notes)])
+
+
+def load_fit(folder: str | Path) -> Fit:
+    """Read what `Fit.save` wrote.
+
+    Parameters
+    ----------
+    folder : path
+        A folder with `spec.yaml`, `posterior.nc`, `data.parquet` and `fit.json`.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    MnarkitError
+        A file is missing, or the table is not the one that was fitted.
+
+    Examples
+    --------
+    >>> import mnarkit as mk
+    >>> mk.load_fit("no such folder")
+    Traceback (most recent call last):
+    mnarkit.errors.MnarkitError: 'no such folder' is not a run folder: spec.yaml, posterior.nc, data.parquet, fit.json missing
+    """
+    folder = Path(folder)
+    missing = [name for name in _FILES if not (folder / name).is_file()]
+    if missing:
+        raise MnarkitError(f"{str(folder)!r} is not a run folder: {', '.join(missing)} missing")
+    about = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
+    with xr.open_datatree(folder / "posterior.nc") as stored:
+        draws = stored.load()
+    data = IncompleteData.of(pd.read_parquet(folder / "data.parquet"))
+    spec = read_spec(folder / "spec.yaml")
+    if data.fingerprint() != about["fingerprint"] or spec != from_json(draws.attrs["spec"]):
+        raise MnarkitError(f"{str(folder)!r} holds a table or a spec that is not the one fitted; run mnarkit fit again")
+    return Fit(spec, data, draws, int(about["seed"]), tuple(about["notes"]))
+
+
+def _write_table(frame: pd.DataFrame, path: Path) -> None:
+    try:
+        frame.to_parquet(path)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        line = str(error).splitlines()[0]
+        raise DataError(
+            f"the table cannot be stored as parquet ({line}); convert that column, or leave it out"
+        ) from error
+
+
+def draw_parameters(fit: Fit, layout: Layout, number: int) -> tuple[Parameters, dict[str, float]]:
+    """Draw `number` (chains laid end to end) in the columns' own units, and every amount by name."""
+    posterior = fit.draws["posterior"].dataset
+    chain, draw = divmod(number, posterior.sizes["draw"])
+    at = {name: posterior[name].values[chain, draw] for name in posterior.data_vars}
+    sd = np.asarray(at["sd"])
+    corr = at.get("corr", np.ones((1, 1)))
+    amounts = {a.name: _amount(a.component.amount, at.get(a.name)) for a in layout.amounts}
+    parameters = Parameters(
+        coef=at["coef"],
+        cov=corr * np.outer(sd, sd),
+        indicators=[at[i.name] for i in layout.indicators],
+        rho=[at.get(f"rho_{layout.columns[i.column]}") for i in layout.indicators],
+        amounts=[amounts[a.name] for a in layout.model_amounts],
+    )
+    return parameters, amounts
+
+
+def _amount(declared: object, drawn: np.ndarray | None) -> float:
+    return float(drawn) if drawn is not None else float(declared)  # type: ignore[arg-type]

@@ -1,0 +1,192 @@
+"""impute: exact, independent draws of the unseen cells, one posterior draw an imputation."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnarkit.data import IncompleteData
+from mnarkit.errors import ConvergenceWarning, DataError, SpecError
+from mnarkit.fit import Fit, draw_parameters
+from mnarkit.impute.imputations import Imputations
+from mnarkit.normal.conditional import conditional_mean, draw_unseen
+from mnarkit.normal.layout import Amount, KernelData, Layout, amounts_of, designs_of, kernel_data, lay_out
+from mnarkit.normal.parameters import Parameters, kernel_parameters, residual_sd
+from mnarkit.priors import Prior
+from mnarkit.spec.check import check_late, check_rows
+from mnarkit.spec.missingness import PatternMixture, Scale
+from mnarkit.spec.spec import Spec
+
+__all__ = ["draw_order", "impute"]
+
+
+def impute(
+    fit: Fit,
+    m: int = 20,
+    *,
+    seed: int | None = None,
+    under: PatternMixture | Sequence[PatternMixture] | None = None,
+    data: object | None = None,
+) -> Imputations:
+    """Draw y_unseen from p(y_unseen | y_seen, r, θ_k), k = 1 … m, with θ_k posterior draws: proper imputations.
+
+    Given θ_k the cells are independent across rows and drawn exactly: the latent propensity from its truncated normal,
+    then the cells given it. There is no chain over the cells and nothing to converge.
+
+    Parameters
+    ----------
+    fit : Fit
+        From `mk.sample`.
+    m : int
+        How many, at most the number of posterior draws; the k-th uses the k-th draw of a fixed order that does not
+        depend on m, and a random stream of its own.
+    seed : int, optional
+        Without one, a seed is taken from the system and kept in `Imputations.seed`.
+    under : PatternMixture or sequence of them, optional
+        Late beliefs, `of="prediction"`, applied on top of the fit without refitting.
+    data : DataFrame, optional
+        Other rows with the same columns; by default the rows of the fit.
+
+    Returns
+    -------
+    Imputations
+
+    Raises
+    ------
+    SpecError
+        m below 1 or above the number of draws, or a late belief that needs a fit of its own.
+    DataError
+        New rows that the model cannot read.
+
+    References
+    ----------
+    Rubin, D. (1987). Multiple Imputation for Nonresponse in Surveys, section 5.2.
+
+    Examples
+    --------
+    >>> import mnarkit as mk
+    >>> wages = mk.load_dataset("wages")
+    >>> fit = mk.sample(mk.Spec(mk.Regression("lwage ~ educ")), wages, draws=200, chains=2, seed=1, progress=False)
+    >>> imps = mk.impute(fit, m=5, seed=2, under=mk.PatternMixture(mk.Shift("lwage", -0.4, unit="sd")))
+    >>> len(imps), int(imps[0]["lwage"].isna().sum())
+    (5, 0)
+    """
+    _check_m(fit, m)
+    late = _late(under)
+    rows = fit.data if data is None else IncompleteData.of(data)
+    if data is not None:
+        check_rows(fit.spec, rows)
+    check_late(fit.spec, late, rows)
+    _warn_whole_numbers(fit.spec, rows)
+    seed = int(np.random.SeedSequence().entropy % 2**32) if seed is None else int(seed)  # type: ignore[operator]
+    work = _work(fit, rows, late)
+    completed = [_one(fit, work, number, seed, k) for k, number in enumerate(draw_order(fit.n_draws, m))]
+    holes = ~work.layout.seen
+    cells = {c: np.stack([y[holes[:, j], j] for y in completed]) for j, c in enumerate(work.layout.columns)}
+    return Imputations(rows, cells, fit.spec, late, seed, m)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    layout: Layout
+    rows: KernelData
+    late: tuple[Amount, ...]
+
+
+def _work(fit: Fit, rows: IncompleteData, late: tuple[PatternMixture, ...]) -> _Work:
+    layout = lay_out(fit.spec, rows, designs_of(fit.spec, fit.data))
+    added = amounts_of(Spec(fit.spec.model, *late), rows) if late else ()
+    return _Work(layout, kernel_data(layout, keep_empty_rows=True, products=False), added)
+
+
+def _one(fit: Fit, work: _Work, number: int, seed: int, k: int) -> np.ndarray:
+    """The completed modelled columns of imputation k, (n, p)."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,)))
+    parameters, amounts = draw_parameters(fit, work.layout, number)
+    arguments = kernel_parameters(parameters, work.layout, work.rows)
+    y = draw_unseen(arguments, work.rows, work.layout.y, rng)
+    moved = [(a, amounts[a.name]) for a in work.layout.amounts if a.component.of == "prediction"]
+    moved += [(a, _drawn(a, rng)) for a in work.late]
+    for amount, value in moved:
+        _move(y, amount, value, parameters, work)
+    return y
+
+
+def _drawn(amount: Amount, rng: np.random.Generator) -> float:
+    declared = amount.component.amount
+    return float(declared.draw(rng)) if isinstance(declared, Prior) else declared
+
+
+def _move(y: np.ndarray, amount: Amount, value: float, parameters: Parameters, work: _Work) -> None:
+    """Apply one amount to its cells: added at the end, not carried over to the other cells of the row."""
+    cells, j = amount.cells, amount.column
+    if isinstance(amount.component, Scale):
+        y[cells, j] *= value
+        return
+    match amount.component.unit:
+        case "sd":
+            distance: Any = value * residual_sd(parameters.cov, j, amount.predictors)
+        case "sd_observed":
+            distance = value * amount.sd_observed
+        case "percent":
+            mean = conditional_mean(work.layout.y, work.layout.x @ parameters.coef.T, parameters.cov)[0][cells, j]
+            if np.any(mean <= 0):
+                raise DataError(
+                    f"{amount.component.column!r}: the conditional mean is not above 0 in {int(np.sum(mean <= 0))} of {len(mean)} rows, so percent "
+                    "has no meaning there; use unit='sd' or 'raw'"
+                )
+            distance = value / 100 * mean
+        case _:
+            distance = value
+    y[cells, j] += distance
+
+
+def draw_order(n_draws: int, m: int) -> list[int]:
+    """The first m of a fixed order of the draws, spread over the chains laid end to end (van der Corput, base 2)."""
+    bits = max(int(np.ceil(np.log2(n_draws))), 0)
+    numbers = [int(format(k, f"0{bits}b")[::-1], 2) if bits else 0 for k in range(2**bits)]
+    return [v for v in numbers if v < n_draws][:m]
+
+
+def _check_m(fit: Fit, m: int) -> None:
+    if not isinstance(m, (int, np.integer)) or isinstance(m, bool) or m < 1:
+        raise SpecError(f"m is the number of imputations, a whole number of at least 1, not {m!r}")
+    if m > fit.n_draws:
+        raise SpecError(f"m={m} is more than the {fit.n_draws} posterior draws; sample more draws, or take a smaller m")
+    least = min(
+        (float(note.split(" is ")[1].split(",")[0]) for note in fit.notes if "effective sample size" in note),
+        default=np.inf,
+    )
+    if m > least:
+        warnings.warn(
+            f"m={m} is above the effective sample size ({least:.0f}): the imputations repeat each other",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def _late(under: PatternMixture | Sequence[PatternMixture] | None) -> tuple[PatternMixture, ...]:
+    late = () if under is None else (under,) if not isinstance(under, (list, tuple)) else tuple(under)
+    for belief in late:
+        if not isinstance(belief, PatternMixture):
+            raise SpecError(
+                f"under= takes PatternMixture(...), which needs no refit; {belief!r} is fitted with mk.sample(spec.under(...), df)"
+            )
+        inside = [c for c in belief.components if c.of == "model"]
+        if inside:
+            raise SpecError(f"{inside[0]} stands inside the likelihood; fit it with mk.sample(spec.under(...), df)")
+    return late
+
+
+def _warn_whole_numbers(spec: Spec, rows: IncompleteData) -> None:
+    for column in spec.model.columns:
+        dtype = rows.frame[column].dtype
+        kind = getattr(getattr(dtype, "numpy_dtype", dtype), "kind", "f")
+        if kind in "iub" and not rows.seen(column).all():
+            warnings.warn(
+                f"{column!r} holds whole numbers ({dtype}); its imputed values are not rounded, so the column comes back as floating point",
+                UserWarning,
+                stacklevel=3,
+            )

@@ -1,0 +1,126 @@
+"""Imputations, the noun: the recorded table once, and m sets of values for its holes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mnarkit.data import IncompleteData
+from mnarkit.errors import DataError
+from mnarkit.spec.missingness import PatternMixture
+from mnarkit.spec.spec import Spec
+
+__all__ = ["Imputations"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Imputations:
+    """m completed tables; `imps[k]` is a DataFrame with the table's own dtypes and index.
+
+    Attributes
+    ----------
+    data : IncompleteData
+        The incomplete table.
+    cells : mapping of str to (m, holes) array
+        Per column, the values of its holes in row order, one row an imputation.
+    spec, under : Spec, tuple of PatternMixture
+        The belief of the fit, and the late ones applied on top.
+    seed : int
+        The seed; imputation k depends on it and on k alone.
+    """
+
+    data: IncompleteData
+    cells: Mapping[str, np.ndarray]
+    spec: Spec
+    under: tuple[PatternMixture, ...]
+    seed: int
+    m: int
+
+    def __len__(self) -> int:
+        return self.m
+
+    def __getitem__(self, k: int) -> pd.DataFrame:
+        if not -self.m <= k < self.m:
+            raise IndexError(f"imputation {k} is not there; there are {self.m}, numbered from 0")
+        frame = self.data.frame.copy()
+        for column, values in self.cells.items():
+            if values.shape[1]:
+                frame[column] = _fill(frame[column], ~self.data.seen(column), values[k])
+        return frame
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        return (self[k] for k in range(self.m))
+
+    def __str__(self) -> str:
+        holes = ", ".join(f"{c} ({v.shape[1]})" for c, v in self.cells.items())
+        beliefs = [str(b) for b in (*self.spec.missingness, *self.under)]
+        return f"{self.m} imputations of {self.data.n} rows, holes filled in {holes}, seed {self.seed}\nunder {'; then '.join(beliefs)}"
+
+    def to_long(self, *, include_original: bool = False) -> pd.DataFrame:
+        """The completed tables stacked, as R's mice: `.imp` from 1 (0 is the incomplete table) and `.id`, the index."""
+        frames = [self.data.frame, *self] if include_original else list(self)
+        first = 0 if include_original else 1
+        return pd.concat([_numbered(frame, first + k) for k, frame in enumerate(frames)], ignore_index=True)
+
+    def to_wide(self) -> pd.DataFrame:
+        """The table with its incomplete columns replaced by `column.1` … `column.m`."""
+        parts = [self.data.frame.drop(columns=list(self.cells))]
+        completed = list(self)
+        for column in self.cells:
+            parts += [frame[column].rename(f"{column}.{k + 1}") for k, frame in enumerate(completed)]
+        return pd.concat(parts, axis=1)
+
+    def to_xarray(self) -> xr.Dataset:
+        """The modelled columns as (imputation, obs) arrays; obs are row positions."""
+        completed = [IncompleteData.of(frame) for frame in self]
+        arrays = {c: (("imputation", "obs"), np.stack([f.number(c) for f in completed])) for c in self.cells}
+        return xr.Dataset(arrays, coords={"imputation": np.arange(self.m), "obs": np.arange(self.data.n)})
+
+    def to_parquet(self, folder: str | Path) -> list[Path]:
+        """One file an imputation, `imputation-001.parquet` …; the folder is made if absent, files in it are kept.
+
+        Raises
+        ------
+        DataError
+            The folder already holds imputations.
+        """
+        folder = Path(folder)
+        held = sorted(folder.glob("imputation-*.parquet")) if folder.is_dir() else []
+        if held:
+            raise DataError(
+                f"{str(folder)!r} already holds {len(held)} imputations; name another folder, or remove them"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"imputation-{k + 1:03d}.parquet" for k in range(self.m)]
+        for path, frame in zip(paths, self, strict=True):
+            frame.to_parquet(path)
+        return paths
+
+
+def _numbered(frame: pd.DataFrame, k: int) -> pd.DataFrame:
+    out = frame.copy()
+    out.insert(
+        0, ".id", frame.index.to_numpy() if not isinstance(frame.index, pd.MultiIndex) else np.arange(len(frame))
+    )
+    out.insert(0, ".imp", k)
+    return out
+
+
+def _fill(column: pd.Series, holes: np.ndarray, values: np.ndarray) -> pd.Series:
+    """Recorded cells keep their bits; a whole-number or boolean column with holes becomes floating, as draws are not whole."""
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype):
+        filled = column.to_numpy(copy=True)
+        filled[holes] = values
+        return pd.Series(filled, index=column.index, name=column.name)
+    numpy_dtype = getattr(dtype, "numpy_dtype", np.dtype(float))
+    floating = column.copy() if numpy_dtype.kind == "f" else column.astype(_floating(dtype))
+    floating.iloc[np.flatnonzero(holes)] = values.astype(numpy_dtype if numpy_dtype.kind == "f" else float)
+    return floating
+
+
+def _floating(dtype: object) -> str:
+    return "double[pyarrow]" if "pyarrow" in str(dtype) else "Float64"

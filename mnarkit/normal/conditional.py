@@ -1,0 +1,105 @@
+"""What is unseen given what is seen: moments, and exact independent draws."""
+
+import numpy as np
+from scipy.special import log_ndtr, ndtri_exp
+
+from mnarkit.normal.layout import KernelData
+from mnarkit.normal.patterns import group_rows
+
+__all__ = ["conditional_mean", "draw_unseen", "truncated_normal"]
+
+
+def conditional_mean(y: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """E[y | y_seen] and the diagonal of Var(y | y_seen), both (n, p), for y_i ~ N(mean_i, cov); NaN is unseen."""
+    full, variance = y.copy(), np.zeros(y.shape)
+    patterns = group_rows(~np.isnan(y))
+    for g, seen in enumerate(patterns.seen):
+        o, m, rows = np.flatnonzero(seen), np.flatnonzero(~seen), patterns.rows(g)
+        slope = np.linalg.solve(cov[np.ix_(o, o)], cov[np.ix_(o, m)]).T
+        gap = y[np.ix_(rows, o)] - mean[np.ix_(rows, o)]
+        full[np.ix_(rows, m)] = mean[np.ix_(rows, m)] + gap @ slope.T
+        variance[np.ix_(rows, m)] = np.diag(cov[np.ix_(m, m)] - slope @ cov[np.ix_(o, m)])
+    return full, variance
+
+
+def truncated_normal(
+    mean: np.ndarray, sd: np.ndarray | float, sign: np.ndarray | float, uniform: np.ndarray
+) -> np.ndarray:
+    """Draws of z ~ N(mean, sd²) given sign·z > 0, by inversion in logs: exact in either tail.
+
+    Parameters
+    ----------
+    mean, sd, sign : arrays
+        Broadcast against `uniform`; sign is +1 or -1.
+    uniform : array
+        Uniform draws in (0, 1).
+    """
+    toward = sign * mean / sd
+    below = -ndtri_exp(np.log(uniform) + log_ndtr(toward))  # standard normal above -toward
+    return mean + sign * sd * np.where(below > -toward, below, -toward)
+
+
+def draw_unseen(
+    arguments: tuple[np.ndarray, ...], data: KernelData, y: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw y_m ~ p(y_m | y_o, r, θ) for every row: the completed (n, p) table.
+
+    Parameters
+    ----------
+    arguments : tuple
+        (B, S, A, D, c, t) of `likelihood.loglik_and_gradient`.
+    data : KernelData
+        Of all rows.
+    y : (n, p) array
+        NaN where unseen.
+    rng : numpy Generator
+        Consumed in the same amount whatever the values are.
+    """
+    coef, covs, on_y, on_x, own, var = arguments
+    _, seen, group, start, sign, x, _, w, w_start, weights, slopes, sizes = data.arrays
+    out, mean = y.copy(), x @ coef.T
+    noise = rng.standard_normal(y.shape)
+    uniform = rng.random((len(y), 2 * len(sizes))) if len(sizes) else np.empty((len(y), 0))
+    error = rng.standard_normal((len(y), len(sizes)))
+    for g, mask in enumerate(seen.astype(bool)):
+        o, m, rows = np.flatnonzero(mask), np.flatnonzero(~mask), data.patterns.rows(g)
+        if not len(m):
+            continue
+        here = slice(start[g], start[g + 1])
+        cov = covs[group[g]]
+        slope = np.linalg.solve(cov[np.ix_(o, o)], cov[np.ix_(o, m)]).T
+        rest = cov[np.ix_(m, m)] - slope @ cov[np.ix_(o, m)]
+        full = out[rows]
+        full[:, m] = mean[here][:, m] + (full[:, o] - mean[here][:, o]) @ slope.T
+        deviation = noise[rows][:, m] @ _root(rest).T
+        for k in np.flatnonzero(np.any(on_y[:, m] != 0, axis=1)):
+            columns = slice(w_start[k], w_start[k + 1])
+            u = full @ on_y[k] + x[here] @ on_x[k] + w[here, columns] @ own[columns]
+            link = weights[k, : sizes[k]], slopes[k, : sizes[k]]
+            propensity = u, on_y[k, m], rest, var[k], sign[g, k], link
+            deviation += _given_sign(
+                deviation, propensity, uniform[rows, 2 * k], uniform[rows, 2 * k + 1], error[rows, k]
+            )
+        out[np.ix_(rows, m)] = full[:, m] + deviation
+    return out
+
+
+def _given_sign(
+    deviation: np.ndarray, propensity: tuple, pick: np.ndarray, level: np.ndarray, error: np.ndarray
+) -> np.ndarray:
+    """What to add to a free draw of y_m - E y_m so that it is one given the sign of its propensity (Matheron's rule)."""
+    u, a, rest, t, sign, (weights, slopes) = propensity
+    v = a @ rest @ a
+    spread = np.sqrt(t / slopes**2 + v)  # of each component of the link
+    part = np.log(weights) + log_ndtr(sign * u[:, None] / spread)
+    share = np.exp(part - part.max(axis=1, keepdims=True)).cumsum(axis=1)
+    component = (share < pick[:, None] * share[:, -1:]).sum(axis=1)
+    z = truncated_normal(u, spread[component], sign, level)
+    free = u + deviation @ a + np.sqrt(t) / slopes[component] * error
+    return np.outer((z - free) / spread[component] ** 2, rest @ a)
+
+
+def _root(cov: np.ndarray) -> np.ndarray:
+    """A square root of a covariance that may be singular."""
+    values, vectors = np.linalg.eigh(cov)
+    return vectors * np.sqrt(np.maximum(values, 0.0))

@@ -1,0 +1,121 @@
+"""From named parameters to the kernel's arguments, once for NumPy and for PyTensor.
+
+`xp` is `numpy` or `pytensor.tensor`: both have concatenate, stack, sqrt and linalg.inv.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnarkit.normal.layout import Amount, KernelData, Layout
+from mnarkit.spec.missingness import Scale
+
+__all__ = ["Parameters", "kernel_parameters", "residual_sd"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameters:
+    """Named parameters in the units of a layout, arrays or symbolic.
+
+    Attributes
+    ----------
+    coef, cov : (p, q), (p, p)
+        Regression coefficients and residual covariance.
+    indicators : sequence of (r_k + number of slopes,)
+        Coefficients of each indicator in the order of its terms.
+    rho : sequence of scalars
+        Error correlation of each indicator; None for selection models.
+    amounts : sequence of scalars
+        The amounts inside the likelihood, as declared.
+    """
+
+    coef: Any
+    cov: Any
+    indicators: Sequence[Any]
+    rho: Sequence[Any]
+    amounts: Sequence[Any]
+
+
+def kernel_parameters(par: Parameters, layout: Layout, data: KernelData, xp: Any = np) -> tuple[Any, ...]:
+    """(B, S, A, D, c, t) of `likelihood.loglik_and_gradient`."""
+    moves = {columns: _carry(par.cov, columns, xp) for columns in {c for c, _ in data.pieces}}
+    extra = [_mean_column(par, layout, moves[columns], columns, i, xp) for columns, i in data.pieces]
+    coef = xp.concatenate([par.coef, *extra], axis=1) if extra else par.coef
+    cov = xp.stack([_group_cov(par, layout, columns, scales, xp) for columns, scales in data.groups])
+    p, q = len(layout.columns), len(layout.terms) + sum(_width(layout, i) for _, i in data.pieces)
+    if not layout.indicators:
+        return coef, cov, np.zeros((0, p)), np.zeros((0, q)), np.zeros(0), np.zeros(0)
+    on_y, on_x, own, var = zip(
+        *(_indicator_rows(par, layout, k, coef, q, xp) for k in range(len(layout.indicators))), strict=True
+    )
+    return coef, cov, xp.stack(on_y), xp.stack(on_x), xp.concatenate(own), xp.stack(var)
+
+
+def _indicator_rows(par: Parameters, layout: Layout, k: int, coef: Any, q: int, xp: Any) -> tuple[Any, Any, Any, Any]:
+    """Coefficients on y, on x and on w, and the error variance: Heckman's z = c'w + ρ (y - Bx) / σ + e, Var e = 1 - ρ²."""
+    indicator, beta = layout.indicators[k], par.indicators[k]
+    p, r = len(layout.columns), indicator.w.shape[1]
+    one = np.eye(p)
+    if indicator.recorded:
+        j, rho = indicator.column, par.rho[k]
+        slope = rho / xp.sqrt(par.cov[j, j])
+        return one[j] * slope, -slope * coef[j], beta, 1.0 - rho**2
+    on_y = sum((one[j] * beta[r + i] for i, j in enumerate(indicator.slopes)), start=np.zeros(p) * beta[0])
+    return on_y, np.zeros(q) * beta[0], beta[:r], 1.0 + 0.0 * beta[0]
+
+
+def residual_sd(cov: Any, column: int, predictors: tuple[int, ...], xp: Any = np) -> Any:
+    """√ of the variance of a column given the predictors of the data model and the other modelled columns named."""
+    if not predictors:
+        return xp.sqrt(cov[column, column])
+    given = list(predictors)
+    across = cov[given, column]
+    return xp.sqrt(cov[column, column] - across @ xp.linalg.inv(cov[given, :][:, given]) @ across)
+
+
+def _carry(cov: Any, columns: tuple[int, ...], xp: Any) -> Any:
+    """Σ_·J Σ_JJ⁻¹: what one unit in the columns J does to every column, (p, |J|)."""
+    across = cov[:, list(columns)]
+    return across @ xp.linalg.inv(across[list(columns), :])
+
+
+def _mean_column(par: Parameters, layout: Layout, carry: Any, columns: tuple[int, ...], i: int, xp: Any) -> Any:
+    amount = layout.model_amounts[i]
+    component, j = amount.component, amount.column
+    direction = carry[:, columns.index(j)][:, None]
+    if _width(layout, i) == 1:
+        return direction * _distance(par.amounts[i], amount, par.cov, layout, xp)
+    share = par.amounts[i] - 1.0 if isinstance(component, Scale) else par.amounts[i] / 100.0
+    origin = np.where(np.array([t == "Intercept" for t in layout.terms]), layout.center[j] / layout.scale[j], 0.0)
+    return direction * (share * (par.coef[j] + origin))[None, :]
+
+
+def _distance(value: Any, amount: Amount, cov: Any, layout: Layout, xp: Any) -> Any:
+    """A shift in the units of the layout."""
+    match amount.component.unit:
+        case "sd":
+            return value * residual_sd(cov, amount.column, amount.predictors, xp)
+        case "sd_observed":
+            return value * amount.sd_observed / layout.scale[amount.column]
+    return value / layout.scale[amount.column]
+
+
+def _group_cov(par: Parameters, layout: Layout, columns: tuple[int, ...], scales: tuple[int, ...], xp: Any) -> Any:
+    if not scales:
+        return par.cov
+    carry = _carry(par.cov, columns, xp)
+    inner = par.cov[list(columns), :][:, list(columns)]
+    factors = 0.0
+    for column in range(len(columns)):
+        on = [par.amounts[i] for i in scales if layout.model_amounts[i].column == columns[column]]
+        factors = factors + np.eye(len(columns))[column] * (on[0] if on else 1.0)
+    scaled = inner * factors[:, None] * factors[None, :]
+    return par.cov + carry @ (scaled - inner) @ carry.T
+
+
+def _width(layout: Layout, i: int) -> int:
+    component = layout.model_amounts[i].component
+    of_mean = isinstance(component, Scale) or component.unit == "percent"
+    return len(layout.terms) if of_mean else 1

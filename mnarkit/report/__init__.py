@@ -1,0 +1,6 @@
+"""What a run leaves behind: a folder that a reviewer can read and rerun."""
+
+from mnarkit.report.audit import audit
+from mnarkit.report.folder import default_analyses, new_folder, save_analysis, save_fit, save_imputations
+
+__all__ = ["audit", "default_analyses", "new_folder", "save_analysis", "save_fit", "save_imputations"]

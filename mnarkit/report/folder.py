@@ -1,0 +1,102 @@
+"""Run folders: written whole or not at all, never over an older one unless asked."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pandas as pd
+
+from mnarkit.analyze import analyze
+from mnarkit.errors import DataError
+from mnarkit.fit import Fit
+from mnarkit.impute import Imputations
+from mnarkit.plots import recorded_imputed, save
+from mnarkit.pool import Pooled, pool
+from mnarkit.report.audit import audit, write_audit
+from mnarkit.spec.data_models import Regression
+
+__all__ = ["default_analyses", "new_folder", "save_analysis", "save_fit", "save_imputations"]
+
+
+@contextmanager
+def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to write into, which takes its name when the block ends without an error.
+
+    Parameters
+    ----------
+    path : path
+        Where the folder shall be.
+    overwrite : bool
+        Replace what is there; otherwise it is kept.
+
+    Raises
+    ------
+    DataError
+        The folder exists.
+    """
+    path = Path(path)
+    refuse_existing(path, overwrite=overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    work.chmod(0o755)
+    try:
+        yield work
+        if path.exists():
+            shutil.rmtree(path)
+        work.rename(path)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """One clear line before any work is done."""
+    if path.exists() and not overwrite:
+        raise DataError(f"{str(path)!r} exists and is kept; name another folder with --out, or say --overwrite")
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{str(path)!r} is a file; name a folder with --out")
+
+
+def save_fit(fit: Fit, folder: Path) -> None:
+    """`spec.yaml`, `posterior.nc`, `data.parquet`, `fit.json` and `audit.json`."""
+    fit.save(folder)
+    write_audit(audit(fit), folder)
+
+
+def save_imputations(fit: Fit, imputations: Imputations, analyses: Sequence[str], folder: Path) -> Mapping[str, Pooled]:
+    """`imputations/*.parquet`, `pooled.csv`, `figures/recorded_imputed_*.png`, and their part of `audit.json`."""
+    pooled = {formula: pool(analyze(imputations, formula)) for formula in analyses}
+    imputations.to_parquet(folder / "imputations")
+    save_analysis(pooled, folder)
+    (folder / "figures").mkdir(exist_ok=True)
+    for column, cells in imputations.cells.items():
+        if cells.shape[1]:
+            save(recorded_imputed(imputations, column), folder / "figures" / f"recorded_imputed_{column}.png")
+    drawn = {
+        "m": imputations.m,
+        "seed": imputations.seed,
+        "analyses": list(analyses),
+        "late": [str(b) for b in imputations.under],
+    }
+    write_audit(audit(fit, imputations=drawn), folder)
+    return pooled
+
+
+def save_analysis(pooled: Mapping[str, Pooled], folder: Path) -> None:
+    """`pooled.csv`: every term of every analysis."""
+    frames = [result.to_frame().assign(analysis=name) for name, result in pooled.items()]
+    table = pd.concat(frames, ignore_index=True)
+    table[["analysis", *table.columns.drop("analysis")]].to_csv(folder / "pooled.csv", index=False)
+
+
+def default_analyses(fit: Fit) -> list[str]:
+    """The data model's own regression, if it is one, and the mean of every modelled column over all rows."""
+    own = [fit.spec.model.formula] if isinstance(fit.spec.model, Regression) else []
+    return [*own, *(f"{column} ~ 1" for column in fit.spec.model.columns)]
+
+
+def read_audit(folder: Path) -> dict:
+    """What `audit.json` holds."""
+    return json.loads((folder / "audit.json").read_text(encoding="utf-8"))

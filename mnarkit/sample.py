@@ -1,0 +1,247 @@
+"""sample: draws from the posterior of a spec, with the sentences that a reader needs beside them."""
+
+import json
+import warnings
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Any
+
+import arviz as az
+import numpy as np
+import nutpie
+import pymc as pm
+import xarray as xr
+
+from mnarkit.build import Built, build_parts
+from mnarkit.data import IncompleteData
+from mnarkit.em.normal import em_path
+from mnarkit.errors import ConvergenceError, ConvergenceWarning, IdentificationWarning, SpecError
+from mnarkit.families import DEFAULTS
+from mnarkit.fit import Fit, draw_parameters
+from mnarkit.normal.layout import kernel_data
+from mnarkit.normal.likelihood import unit_loglik
+from mnarkit.normal.parameters import kernel_parameters
+from mnarkit.spec.check import identification
+from mnarkit.spec.spec import Spec
+
+__all__ = ["sample"]
+
+_COMPILED: OrderedDict[Any, Any] = OrderedDict()
+_KEPT = 16  # compiled models, each a few MB
+_MOST_LOGLIK = 50_000_000  # values of log_likelihood kept by default: 400 MB
+_RHAT, _ESS_PER_CHAIN = 1.01, 100
+
+
+def sample(
+    spec: Spec,
+    df: object,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    target_accept: float = 0.9,
+    seed: int | None = None,
+    progress: bool = True,
+    model: pm.Model | None = None,
+) -> Fit:
+    """Draw from p(θ | y_seen, r), NUTS by nutpie, started at the MAR maximum of the likelihood.
+
+    Parameters
+    ----------
+    spec : Spec
+        Data model and beliefs; `print(spec)` says what cannot be tested.
+    df : DataFrame
+        The table.
+    draws, tune, chains : int
+        Draws kept and warm-up draws of each chain, and the number of chains.
+    cores : int, optional
+        Chains at a time; the draws do not depend on it.
+    target_accept : float
+        Of NUTS, in (0, 1).
+    seed : int, optional
+        Without one, a seed is taken from the system and recorded in `Fit.seed`.
+    progress : bool
+        Show a progress bar.
+    model : pymc.Model, optional
+        `mk.build(spec, df)` as you extended it.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    SpecError, DataError
+        The spec does not fit the table.
+
+    Warns
+    -----
+    IdentificationWarning
+        What a selection model is identified by.
+    ConvergenceWarning
+        Divergences, R-hat above 1.01, effective sample size below 100 a chain.
+
+    Examples
+    --------
+    >>> import mnarkit as mk
+    >>> wages = mk.load_dataset("wages")
+    >>> fit = mk.sample(mk.Spec(mk.Regression("lwage ~ educ")), wages, draws=200, chains=2, seed=1, progress=False)
+    >>> dict(fit.draws["posterior"].sizes)["term"]
+    2
+    """
+    _check_settings(draws, tune, chains, target_accept)
+    data = IncompleteData.of(df)
+    built = build_parts(spec, data)
+    rests = identification(spec)
+    for sentence in rests:
+        warnings.warn(sentence, IdentificationWarning, stacklevel=2)
+    seed = int(np.random.SeedSequence().entropy % 2**32) if seed is None else int(seed)  # type: ignore[operator]
+    compiled = _compile(spec, built, data, model)
+    tree = nutpie.sample(
+        compiled,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        seed=seed,
+        target_accept=target_accept,
+        progress_bar=progress,
+        save_warmup=False,
+    )
+    fit = Fit(spec, data, _tidy(tree, spec, seed, target_accept), seed, rests)
+    _add_loglik(fit, built)
+    troubles = _troubles(fit)
+    for sentence in troubles:
+        warnings.warn(sentence, ConvergenceWarning, stacklevel=2)
+    return Fit(spec, data, fit.draws, seed, (*rests, *troubles))
+
+
+def _check_settings(draws: int, tune: int, chains: int, target_accept: float) -> None:
+    for name, value in {"draws": draws, "tune": tune, "chains": chains}.items():
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise SpecError(f"{name}= is a whole number of at least 1, not {value!r}")
+    if not 0 < target_accept < 1:
+        raise SpecError(f"target_accept= lies inside (0, 1), not {target_accept!r}")
+
+
+def _compile(spec: Spec, built: Built, data: IncompleteData, model: pm.Model | None) -> Any:
+    """Compile, or put new data into what was compiled for the same spec and shapes in this process."""
+    if model is not None:
+        return _compile_model(model, built)
+    shapes = (built.layout.terms, tuple(i.terms for i in built.layout.indicators), built.rows.pieces, built.rows.groups)
+    fixed = data.fingerprint() if built.layout.model_amounts else None  # their units stand in the graph as constants
+    key = (spec, shapes, fixed)
+    if key not in _COMPILED:
+        _COMPILED[key] = _compile_model(built.model, built)
+        while len(_COMPILED) > _KEPT:
+            _COMPILED.popitem(last=False)
+    known = {variable.name for variable in _COMPILED[key].shared_var_keys}
+    arrays = {v.name: v.get_value(borrow=True) for v in built.model.data_vars if v.name in known}
+    return _COMPILED[key].with_data(**arrays)
+
+
+def _compile_model(model: pm.Model, built: Built) -> Any:
+    keep = [v.name for v in (*model.free_RVs, *model.deterministics) if not v.name.endswith("_z")]
+    start = _start(built)
+    jitter = {v for v in model.free_RVs if v.name not in start}
+    points = {name: value for name, value in start.items() if name in model.named_vars}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTensor and Numba on caching; nothing that a user could act on
+        return nutpie.compile_pymc_model(model, var_names=keep, initial_points=points, jitter_rvs=jitter)
+
+
+def _start(built: Built) -> dict[str, np.ndarray]:
+    """The data model's free variables at the MAR maximum, on standardised columns."""
+    try:
+        plain = replace(built.standard, amounts=(), indicators=())
+        coef, cov = em_path(plain, kernel_data(plain), tol=1e-4, max_iter=500).points[-1]
+    except ConvergenceError:
+        return {}
+    sd = np.sqrt(np.diag(cov))
+    start = {"coef_z": coef, "sd_z": sd}
+    if len(sd) > 1:
+        start["corr_chol_z"] = np.linalg.cholesky(cov / np.outer(sd, sd) * 0.99 + 0.01 * np.eye(len(sd)))
+    return start
+
+
+def _tidy(tree: xr.DataTree, spec: Spec, seed: int, target_accept: float) -> xr.DataTree:
+    """The groups that a reader needs, with the names that PyMC gives to sampler statistics."""
+    stats = tree["sample_stats"].dataset
+    names = {
+        "diverging": "diverging",
+        "energy": "energy",
+        "logp": "lp",
+        "depth": "tree_depth",
+        "n_steps": "n_steps",
+        "step_size": "step_size",
+    }
+    kept = stats[[name for name in names if name in stats]].rename(
+        {k: v for k, v in names.items() if k in stats and k != v}
+    )
+    posterior = tree["posterior"].dataset
+    made = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": kept})
+    priors = {" ".join(k) if isinstance(k, tuple) else k: repr(v) for k, v in DEFAULTS.items()}
+    made.attrs = {
+        "spec": spec.to_json(),
+        "seed": seed,
+        "target_accept": target_accept,
+        "default_priors": json.dumps(priors),
+        "sampler": f"nutpie {nutpie.__version__}",
+        "untestable": " | ".join(b.assumption for b in spec.missingness),
+    }
+    return made
+
+
+def _add_loglik(fit: Fit, built: Built) -> None:
+    """Fill the group `log_likelihood`, unless it would be larger than memory should be spent on."""
+    n = fit.data.n
+    if n * fit.n_draws > _MOST_LOGLIK:
+        return
+    rows = kernel_data(built.layout, keep_empty_rows=True, products=False)
+    values, row = np.empty((fit.n_draws, n)), np.empty(n)
+    for number in range(fit.n_draws):
+        parameters, _ = draw_parameters(fit, built.layout, number)
+        unit_loglik(*kernel_parameters(parameters, built.layout, rows), *rows.arrays[1:], row)
+        values[number, rows.patterns.order] = row
+    sizes = fit.draws["posterior"].sizes
+    shaped = values.reshape(sizes["chain"], sizes["draw"], n)
+    coords = {
+        "chain": fit.draws["posterior"]["chain"].values,
+        "draw": fit.draws["posterior"]["draw"].values,
+        "obs": np.arange(n),
+    }
+    fit.draws["log_likelihood"] = xr.DataTree(xr.Dataset({"unit": (("chain", "draw", "obs"), shaped)}, coords=coords))
+
+
+def _troubles(fit: Fit) -> tuple[str, ...]:
+    """Divergences, R-hat and effective sample size in words; nothing where all is well."""
+    sizes = fit.draws["posterior"].sizes
+    found = []
+    diverging = int(fit.draws["sample_stats"]["diverging"].sum())
+    if diverging:
+        found.append(f"{diverging} of {fit.n_draws} draws diverged: raise target_accept, or give narrower priors")
+    name, ess = _worst(az.ess(fit.draws), np.nanmin)
+    if ess < _ESS_PER_CHAIN * sizes["chain"]:
+        found.append(
+            f"the effective sample size of {name} is {ess:.0f}, below {_ESS_PER_CHAIN} a chain: take more draws"
+        )
+    if sizes["chain"] > 1:
+        name, rhat = _worst(az.rhat(fit.draws), np.nanmax)
+        if rhat > _RHAT:
+            found.append(
+                f"R-hat of {name} is {rhat:.3f}, above {_RHAT}: the chains do not agree, do not use these draws; tune longer"
+            )
+    return tuple(found)
+
+
+def _worst(values: Any, pick: Any) -> tuple[str, float]:
+    """The parameter with the smallest or largest value, with its coordinates."""
+    dataset = values["posterior"].dataset if isinstance(values, xr.DataTree) and "posterior" in values else values
+    dataset = dataset.dataset if isinstance(dataset, xr.DataTree) else dataset
+    each = {str(name): float(pick(v.values)) for name, v in dataset.data_vars.items() if np.isfinite(v.values).any()}
+    name = (min if pick is np.nanmin else max)(each, key=lambda k: each[k])
+    array = dataset[name]
+    where = np.argwhere(array.values == each[name])[0]
+    labels = [str(array.coords[d].values[i]) for d, i in zip(array.dims, where, strict=True)]
+    return (f"{name}[{', '.join(labels)}]" if labels else name), each[name]

@@ -1,0 +1,1 @@
+"""Declarations: a data model and the beliefs about its holes, as frozen values."""

@@ -1,0 +1,240 @@
+"""Does a spec fit a table? Checked once, where both come in."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from mnarkit.condition import condition
+from mnarkit.data import IncompleteData
+from mnarkit.errors import DataError, SpecError
+from mnarkit.formula import Design, Formula, design, parse
+from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.missingness import Heckman, PatternMixture, Selection, Shift
+from mnarkit.spec.spec import Spec
+
+__all__ = ["check", "check_late", "check_rows", "identification"]
+
+
+def check(spec: Spec, data: IncompleteData) -> None:
+    """Raise one clear line for whatever makes the spec unusable on the table.
+
+    Raises
+    ------
+    SpecError
+        A column, term or prior that is not there, or a belief that the holes do not fit.
+    DataError
+        A column that cannot be modelled as it is.
+    """
+    data.require(_columns(spec), "the spec")
+    _model(spec.model, data)
+    holes = {c: int((~data.seen(c)).sum()) for c in spec.model.columns}
+    if not spec.is_mar and not any(holes.values()):
+        raise SpecError(
+            f"no hole in {', '.join(map(repr, spec.model.columns))} ({data.n} rows): there is nothing that "
+            f"{spec.missingness[0]} could be about; analyze the table as it is"
+        )
+    for belief in spec.selections:
+        _selection(belief, spec.model, data, holes)
+    for belief in spec.pattern_mixtures:
+        _amounts(belief, data, holes)
+    _model_amounts(spec)
+    _propensities(spec, data)
+
+
+def check_rows(spec: Spec, data: IncompleteData) -> None:
+    """Can a fitted spec read other rows?"""
+    data.require(_columns(spec), "the spec")
+    for column in spec.model.columns:
+        if data.seen(column).any():
+            data.number(column)
+    _propensities(spec, data)
+
+
+def check_late(spec: Spec, late: Sequence[PatternMixture], data: IncompleteData) -> None:
+    """Do amounts that are applied after the fit have columns, conditions and cells?"""
+    if not late:
+        return
+    whole = Spec(spec.model, *late)
+    data.require(_columns(whole), "the late belief")
+    holes = {c: int((~data.seen(c)).sum()) for c in spec.model.columns}
+    for belief in late:
+        _amounts(belief, data, holes)
+
+
+def _columns(spec: Spec) -> list[str]:
+    formulas = [spec.model.predictors, *(parse(b.formula) for b in spec.selections)]
+    wheres = [c.where for b in spec.pattern_mixtures for c in b.components if c.where is not None]
+    named = [*spec.model.columns, *(c for f in formulas for t in f.terms for c in sorted(t.columns))]
+    return [*named, *(c for w in wheres for c in sorted(condition(w).columns))]
+
+
+def _model(model: DataModel, data: IncompleteData) -> None:
+    built = design(model.predictors, data)
+    _full_rank(built, f"the predictors of {', '.join(map(repr, model.columns))}")
+    seen = np.column_stack([data.seen(c) for c in model.columns])
+    for j, column in enumerate(model.columns):
+        values = data.number(column)[seen[:, j]]
+        if np.ptp(values) == 0:
+            raise DataError(
+                f"{column!r} is constant: all {len(values)} recorded values are {values[0]:g}; leave it out of the model"
+            )
+        if len(values) < built.matrix.shape[1] + 1:
+            raise DataError(
+                f"{column!r} has {len(values)} recorded values for {built.matrix.shape[1] + 1} parameters "
+                f"({', '.join(built.names)}, sd); use fewer predictors"
+            )
+    rows, needed = int(seen.any(axis=1).sum()), built.matrix.shape[1] + len(model.columns)
+    if rows < needed:
+        raise DataError(
+            f"{rows} rows have a recorded value for {len(model.columns)} modelled columns on {built.matrix.shape[1]} terms, which "
+            f"need at least {needed}; use fewer columns or predictors"
+        )
+
+
+def _full_rank(built: Design, what: str) -> None:
+    """Name the first column that the ones before it determine."""
+    x = built.matrix / np.maximum(np.abs(built.matrix).max(axis=0), np.finfo(float).tiny)
+    for j, name in enumerate(built.names):
+        if name != "Intercept" and np.ptp(built.matrix[:, j]) == 0 and "Intercept" in built.names:
+            raise DataError(f"{name!r} among {what} is constant in all {len(x)} rows; leave it out")
+    if np.linalg.matrix_rank(x) == x.shape[1]:
+        return
+    j = next(j for j in range(1, x.shape[1] + 1) if np.linalg.matrix_rank(x[:, :j]) < j) - 1
+    with_it = ", ".join(map(repr, built.names[:j]))
+    raise DataError(
+        f"{built.names[j]!r} among {what} is perfectly collinear with {with_it} in all {len(x)} rows; leave one out"
+    )
+
+
+def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteData, holes: dict[str, int]) -> None:
+    parsed, column = parse(belief.formula), belief.columns[0]
+    if not holes[column]:
+        raise SpecError(
+            f"{column!r} has no holes in {data.n} rows, so {belief.formula!r} has nothing to explain; leave it out"
+        )
+    for term in parsed.terms:
+        unseen = term.columns & set(model.columns)
+        if unseen and isinstance(belief, Heckman):
+            raise SpecError(
+                f"{sorted(unseen)[0]!r} is a modelled column in {belief.formula!r}; a Heckman model takes fully seen columns, and its "
+                "rho carries the unseen value (or use Selection)"
+            )
+        if unseen and not term.bare:
+            raise SpecError(
+                f"{term.name!r} in {belief.formula!r} transforms the modelled column {sorted(unseen)[0]!r}; it can stand as it is alone"
+            )
+    built = design(parsed, data, leave_out=model.columns)
+    _full_rank(built, f"the predictors in {belief.formula!r}")
+    slopes = [c for c in model.columns if c in {c for t in parsed.terms if t.bare for c in t.columns}]
+    terms = [*built.names, *slopes]
+    if data.n < len(terms):
+        raise DataError(f"{belief.formula!r} has {len(terms)} coefficients for {data.n} rows; use fewer terms")
+    known = [*terms, "rho"] if isinstance(belief, Heckman) else terms
+    for name, prior in belief.priors or ():
+        if name not in known:
+            raise SpecError(
+                f"the prior of {name!r} has no term in {belief.formula!r}; its parameters are {', '.join(known)}"
+            )
+        if name == "rho" or isinstance(prior, float):
+            continue
+        if prior.family not in ("normal", "student_t", "uniform"):
+            raise SpecError(
+                f"the prior of {name!r} in {belief.formula!r} is normal, student_t or uniform, not {prior.family}"
+            )
+        if name == "Intercept" and prior.unit == "raw":
+            raise SpecError(
+                f"the intercept's prior in {belief.formula!r} is at the centre of the predictors; unit='raw' is not for it"
+            )
+
+
+def _amounts(belief: PatternMixture, data: IncompleteData, holes: dict[str, int]) -> None:
+    for component in belief.components:
+        column = component.column
+        if not holes[column]:
+            raise SpecError(
+                f"{column!r} has no holes in {data.n} rows, so there is nothing for {component} to move; leave it out"
+            )
+        if isinstance(component, Shift) and component.unit == "percent":
+            values = data.number(column)
+            wrong = int(np.sum(values[data.seen(column)] <= 0))
+            if wrong:
+                raise DataError(
+                    f"{column!r} has {wrong} recorded values that are not above 0, so percent has no meaning for it; use unit='sd' or 'raw' "
+                    "(on a logged column a percent p is the raw shift log(1 + p/100))"
+                )
+
+
+def _model_amounts(spec: Spec) -> None:
+    inside = [c for b in spec.pattern_mixtures for c in b.components if c.of == "model"]
+    for component in inside:
+        kinds = {type(c) for c in inside if c.column == component.column}
+        if len(kinds) > 1:
+            raise SpecError(
+                f"{component.column!r} has both a Shift and a Scale inside the model; declare one of them there"
+            )
+    selected = {c for b in spec.selections for c in b.columns}
+    for component in inside:
+        if component.column in selected:
+            raise SpecError(
+                f"{component.column!r} has a selection model and {component} inside the model: two reasons for the same holes; "
+                "keep one, or apply the amount late with of='prediction'"
+            )
+
+
+def _propensities(spec: Spec, data: IncompleteData) -> None:
+    """Two propensities that are correlated given what is seen make an orthant probability, which this version does not have."""
+    if len(spec.selections) < 2:
+        return
+    columns = spec.model.columns
+    seen = np.column_stack([data.seen(c) for c in columns])
+    unseen_in = [~seen[:, _reads(b, columns)] for b in spec.selections]
+    both = sum(rows.any(axis=1).astype(int) for rows in unseen_in) > 1
+    if both.any():
+        raise SpecError(
+            f"{int(both.sum())} rows have unseen values in more than one selection model ({'; '.join(b.formula for b in spec.selections)}); their "
+            "joint probability is not supported: model one indicator, and take the other as ignorable or as a PatternMixture"
+        )
+
+
+def _reads(belief: Selection | Heckman, columns: tuple[str, ...]) -> list[int]:
+    """The modelled columns that a propensity depends on."""
+    if isinstance(belief, Heckman):
+        return [columns.index(belief.columns[0])]
+    in_formula = {c for t in parse(belief.formula).terms for c in t.columns}
+    return [j for j, c in enumerate(columns) if c in in_formula]
+
+
+def identification(spec: Spec) -> tuple[str, ...]:
+    """A sentence per selection model: which columns, if any, identify it."""
+    return tuple(_identified(b, spec.model) for b in spec.selections)
+
+
+def _identified(belief: Selection | Heckman, model: DataModel) -> str:
+    column = belief.columns[0]
+    data_model, indicator = _seen_columns(model.predictors, model), _seen_columns(parse(belief.formula), model)
+    others = {c for c in model.columns if c != column}
+    read = {c for t in parse(belief.formula).terms for c in t.columns}
+    if not isinstance(belief, Heckman) and column not in read:
+        tail = " (given the unseen values of the other columns that it reads)" if read & others else ""
+        return f"{belief.formula!r} does not contain {column}: its holes are ignorable under this belief{tail}"
+    excluded = sorted(indicator - data_model)
+    shadow = sorted((data_model | others) - indicator - read)
+    rests = [f"(i) {_list(excluded)} moving the indicator and not {column} (exclusion)"] if excluded else []
+    if shadow and not isinstance(belief, Heckman):
+        rests.append(f"(ii) {_list(shadow)} moving {column} and, given {column}, not the indicator (shadow variable)")
+    if not rests:
+        what = (
+            "the normal shape of the errors"
+            if isinstance(belief, Heckman)
+            else f"the normal shape of {column} and the {belief.link} link"
+        )
+        rests = [f"(iii) {what} alone, which the data can hardly check; treat it as a sensitivity analysis"]
+    return f"{belief.formula!r} is identified by {' and '.join(rests)}; none of these can be tested with the data"
+
+
+def _seen_columns(formula: Formula, model: DataModel) -> set[str]:
+    return {c for t in formula.terms for c in t.columns} - set(model.columns)
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,124 @@
+"""A spec: one data model, the beliefs about its holes, and the reason in words."""
+
+from dataclasses import dataclass
+
+from mnarkit.errors import SpecError
+from mnarkit.spec.data_models import DataModel, MvNormal, Regression
+from mnarkit.spec.encode import to_json, to_yaml
+from mnarkit.spec.missingness import MAR, Heckman, Missingness, PatternMixture, Selection
+
+__all__ = ["Spec"]
+
+_BELIEFS = (MAR, Selection, Heckman, PatternMixture)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Spec:
+    """A data model and one or several beliefs about why its values are missing.
+
+    Parameters
+    ----------
+    model : Regression or MvNormal
+        The data model.
+    *missingness : MAR, Selection, Heckman or PatternMixture
+        The beliefs, at most one selection model a column; none is MAR. Holes that no belief names are taken as ignorable
+        given the values seen and the other indicators.
+    because : str
+        The reason, in words; it goes into the audit record.
+
+    Raises
+    ------
+    SpecError
+        Something else than a data model or a belief, two selection models of one column, or a column not in the model.
+
+    Examples
+    --------
+    >>> import mnarkit as mk
+    >>> spec = mk.Spec(mk.Regression("y ~ x"), mk.Selection("missing(y) ~ y"), because="high values are withheld")
+    >>> spec.mar() == mk.Spec(mk.Regression("y ~ x"))
+    True
+    """
+
+    model: DataModel
+    missingness: tuple[Missingness, ...]
+    because: str = ""
+
+    def __init__(self, model: DataModel, *missingness: Missingness, because: str = "") -> None:
+        if not isinstance(model, (Regression, MvNormal)):
+            raise SpecError(f"a spec starts with a data model, Regression(...) or MvNormal(...), not {model!r}")
+        wrong = [b for b in missingness if not isinstance(b, _BELIEFS)]
+        if wrong:
+            raise SpecError(f"a belief is MAR, Selection, Heckman or PatternMixture, not {wrong[0]!r}")
+        if not isinstance(because, str):
+            raise SpecError(f"because= is a reason in words, not {because!r}")
+        beliefs = missingness or (MAR(),)
+        _one_selection_each(beliefs)
+        _modelled_columns(model, beliefs)
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "missingness", tuple(beliefs))
+        object.__setattr__(self, "because", because)
+
+    @property
+    def is_mar(self) -> bool:
+        """Whether no belief departs from MAR."""
+        return all(isinstance(b, MAR) for b in self.missingness)
+
+    @property
+    def selections(self) -> tuple[Selection | Heckman, ...]:
+        """The beliefs with a model of an indicator, in order."""
+        return tuple(b for b in self.missingness if isinstance(b, (Selection, Heckman)))
+
+    @property
+    def pattern_mixtures(self) -> tuple[PatternMixture, ...]:
+        """The beliefs with declared amounts, in order."""
+        return tuple(b for b in self.missingness if isinstance(b, PatternMixture))
+
+    def under(self, *missingness: Missingness, because: str = "") -> "Spec":
+        """The same data model under other beliefs."""
+        return Spec(self.model, *missingness, because=because)
+
+    def mar(self) -> "Spec":
+        """The MAR counterpart: the same data model, ignorable holes."""
+        return Spec(self.model)
+
+    def to_yaml(self) -> str:
+        """Say the spec as YAML text, which `read_spec` reads back exactly."""
+        return to_yaml(self)
+
+    def to_json(self) -> str:
+        """Say the spec as JSON text, which `read_spec` reads back exactly."""
+        return to_json(self)
+
+    def __str__(self) -> str:
+        lines = [f"Data model    {self.model}"]
+        for belief in self.missingness:
+            lines += [f"Missingness   {belief}", f"  untestable  {belief.assumption}"]
+            lines += [f"  because     {belief.because}"] if belief.because else []
+        named = {c for b in self.missingness for c in b.columns}
+        free = [c for c in self.model.columns if c not in named]
+        if free and not self.is_mar:
+            lines.append(f"Ignorable     holes in {', '.join(free)}: given the values seen and the other indicators")
+        lines += [f"Because       {self.because}"] if self.because else []
+        return "\n".join(lines)
+
+
+def _one_selection_each(beliefs: tuple[Missingness, ...]) -> None:
+    columns = [c for b in beliefs if isinstance(b, (Selection, Heckman)) for c in b.columns]
+    twice = sorted({c for c in columns if columns.count(c) > 1})
+    if twice:
+        raise SpecError(f"{twice[0]!r} has {columns.count(twice[0])} selection models; a column can have one")
+    if len(beliefs) > 1 and any(isinstance(b, MAR) for b in beliefs):
+        raise SpecError(
+            "MAR() stands beside another belief; columns that no belief names are ignorable anyway, leave MAR() out"
+        )
+
+
+def _modelled_columns(model: DataModel, beliefs: tuple[Missingness, ...]) -> None:
+    for belief in beliefs:
+        predictors = [p for c in getattr(belief, "components", ()) for p in c.predictors]
+        for column in (*belief.columns, *predictors):
+            if column not in model.columns:
+                raise SpecError(
+                    f"{belief} speaks of {column!r}, which the data model does not model; its modelled columns are "
+                    f"{', '.join(map(repr, model.columns))}"
+                )
