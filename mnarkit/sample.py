@@ -10,7 +10,11 @@ import arviz as az
 import numpy as np
 import nutpie
 import pymc as pm
+import pytensor
+import pytensor.tensor as pt
 import xarray as xr
+from pytensor.compile.mode import Mode
+from pytensor.graph.replace import vectorize_graph
 
 from mnarkit.build import Built, build_parts
 from mnarkit.data import IncompleteData
@@ -29,6 +33,7 @@ __all__ = ["sample"]
 _COMPILED: OrderedDict[Any, Any] = OrderedDict()
 _KEPT = 16  # compiled models, each a few MB
 _MOST_LOGLIK = 50_000_000  # values of log_likelihood kept by default: 400 MB
+_INTERPRETED = Mode(linker="py", optimizer="fast_compile")
 _RHAT, _ESS_PER_CHAIN = 1.01, 100
 
 
@@ -106,10 +111,13 @@ def sample(
         cores=cores,
         seed=seed,
         target_accept=target_accept,
+        adaptation="low_rank",  # predictors are correlated: 6 to 9 times the effective draws per second of a diagonal
         progress_bar=progress,
         save_warmup=False,
+        store_unconstrained=True,
     )
-    fit = Fit(spec, data, _tidy(tree, spec, seed, target_accept), seed, rests)
+    settings = {"tune": tune, "target_accept": target_accept}
+    fit = Fit(spec, data, _tidy(tree, built.model if model is None else model, spec, seed, settings), seed, rests)
     _add_loglik(fit, built)
     troubles = _troubles(fit)
     for sentence in troubles:
@@ -142,13 +150,12 @@ def _compile(spec: Spec, built: Built, data: IncompleteData, model: pm.Model | N
 
 
 def _compile_model(model: pm.Model, built: Built) -> Any:
-    keep = [v.name for v in (*model.free_RVs, *model.deterministics) if not v.name.endswith("_z")]
     start = _start(built)
     jitter = {v for v in model.free_RVs if v.name not in start}
     points = {name: value for name, value in start.items() if name in model.named_vars}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTensor and Numba on caching; nothing that a user could act on
-        return nutpie.compile_pymc_model(model, var_names=keep, initial_points=points, jitter_rvs=jitter)
+        return nutpie.compile_pymc_model(model, var_names=[], initial_points=points, jitter_rvs=jitter)
 
 
 def _start(built: Built) -> dict[str, np.ndarray]:
@@ -161,36 +168,60 @@ def _start(built: Built) -> dict[str, np.ndarray]:
     sd = np.sqrt(np.diag(cov))
     start = {"coef_z": coef, "sd_z": sd}
     if len(sd) > 1:
-        start["corr_chol_z"] = np.linalg.cholesky(cov / np.outer(sd, sd) * 0.99 + 0.01 * np.eye(len(sd)))
+        chol = np.linalg.cholesky(cov / np.outer(sd, sd))
+        left = np.sqrt(1 - np.cumsum(np.tril(chol, -1) ** 2, axis=1) + np.tril(chol, -1) ** 2)
+        partial = np.clip((chol / left)[np.tril_indices(len(sd), -1)], -0.99, 0.99)
+        start["partial_corr_z"] = (1 + partial) / 2
     return start
 
 
-def _tidy(tree: xr.DataTree, spec: Spec, seed: int, target_accept: float) -> xr.DataTree:
+def _tidy(tree: xr.DataTree, model: pm.Model, spec: Spec, seed: int, settings: dict[str, Any]) -> xr.DataTree:
     """The groups that a reader needs, with the names that PyMC gives to sampler statistics."""
-    stats = tree["sample_stats"].dataset
-    names = {
-        "diverging": "diverging",
-        "energy": "energy",
-        "logp": "lp",
-        "depth": "tree_depth",
-        "n_steps": "n_steps",
-        "step_size": "step_size",
-    }
-    kept = stats[[name for name in names if name in stats]].rename(
-        {k: v for k, v in names.items() if k in stats and k != v}
-    )
-    posterior = tree["posterior"].dataset
-    made = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": kept})
+    stats = tree["sample_stats"].to_dataset()
+    names = {"logp": "lp", "depth": "tree_depth", **{n: n for n in ("diverging", "energy", "n_steps", "step_size")}}
+    kept = stats[[name for name in names if name in stats]].rename({k: v for k, v in names.items() if k in stats and k != v})
+    kept["tree_depth"] = kept["tree_depth"].astype(np.int64)
+    kept["n_steps"] = kept["n_steps"].astype(np.int64)
+    kept.attrs = {}
+    made = xr.DataTree.from_dict({"posterior": _named(stats["unconstrained_draw"].values, model), "sample_stats": kept})
     priors = {" ".join(k) if isinstance(k, tuple) else k: repr(v) for k, v in DEFAULTS.items()}
     made.attrs = {
         "spec": spec.to_json(),
         "seed": seed,
-        "target_accept": target_accept,
+        **settings,
         "default_priors": json.dumps(priors),
         "sampler": f"nutpie {nutpie.__version__}",
         "untestable": " | ".join(b.assumption for b in spec.missingness),
     }
     return made
+
+
+def _named(unconstrained: np.ndarray, model: pm.Model) -> xr.Dataset:
+    """Every variable of the model that does not end in `_z`, computed from the unconstrained draws in one call.
+
+    Interpreted on whole arrays: that is faster than compiling it.
+    """
+    wanted = [v for v in (*model.free_RVs, *model.deterministics) if not v.name.endswith("_z")]
+    batch = [pt.tensor(shape=(None, *v.type.shape), dtype=v.dtype) for v in model.value_vars]
+    outputs = vectorize_graph(model.replace_rvs_by_values(wanted), dict(zip(model.value_vars, batch, strict=True)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTensor looks for a BLAS that is not used
+        function = pytensor.function(batch, outputs, mode=_INTERPRETED, on_unused_input="ignore")
+    chains, draws = unconstrained.shape[:2]
+    point = model.initial_point()
+    shapes = [np.shape(point[v.name]) for v in model.value_vars]
+    edges = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])[:-1]
+    pieces = np.split(unconstrained.reshape(chains * draws, -1), edges, axis=1)
+    made = function(*(v.reshape(chains * draws, *shape) for v, shape in zip(pieces, shapes, strict=True)))
+    dims = {v.name: ("chain", "draw", *(model.named_vars_to_dims.get(v.name) or _own_dims(v))) for v in wanted}
+    data = {v.name: (dims[v.name], m.reshape(chains, draws, *m.shape[1:])) for v, m in zip(wanted, made, strict=True)}
+    used = {d for names in dims.values() for d in names}
+    coords = {name: list(labels) for name, labels in model.coords.items() if name in used and labels is not None}
+    return xr.Dataset(data, coords={"chain": np.arange(chains), "draw": np.arange(draws), **coords})
+
+
+def _own_dims(variable: Any) -> tuple[str, ...]:
+    return tuple(f"{variable.name}_dim_{i}" for i in range(variable.ndim))
 
 
 def _add_loglik(fit: Fit, built: Built) -> None:

@@ -29,14 +29,31 @@ def add_data_model(model: DataModel, layout: Layout, scaling: Scaling) -> tuple[
     sd = _positive("sd_z", priors["sd"], 1 / scaling.scale, dims=("column_name",))
     if p == 1:
         return coef, (sd**2)[:, None]
-    chol = sd[:, None] * pm.LKJCorr("corr_chol_z", eta=priors["corr"].values[0], n=p)
+    chol = sd[:, None] * _correlation_cholesky(p, priors["corr"].values[0])
     return coef, chol @ chol.T
+
+
+def _correlation_cholesky(p: int, eta: float) -> Any:
+    """Cholesky factor of an LKJ(eta) correlation matrix from independent partial correlations.
+
+    The partial correlation of columns i > j given those before j is 2 Beta(a, a) - 1 with a = eta + (p - 2 - j) / 2
+    (Lewandowski, Kurowicka & Joe 2009, section 2.4), and L_ij = partial_ij √Π_{k<j} (1 - partial_ik²).
+    """
+    rows, columns = np.tril_indices(p, -1)
+    a = eta + (p - 2 - columns) / 2
+    partial = 2 * pm.Beta("partial_corr_z", a, a, shape=len(rows)) - 1
+    place = np.full((p, p), len(rows))
+    place[rows, columns] = np.arange(len(rows))
+    matrix = pt.concatenate([partial, [0.0]])[place]
+    left = 0.5 * pt.log1p(-(matrix**2))
+    before = pt.exp(pt.cumsum(left, axis=1) - left)
+    return (matrix + np.eye(p)) * before
 
 
 def _location_scale(name: str, priors: list[Prior], units: np.ndarray, *, dims: Sequence[str | None]) -> Any:
     """Coefficients with normal or Student t priors, one for each along the last axis, in standardised units."""
     raw = np.array([p.unit == "raw" for p in priors])
-    factor = pm.Data(f"{name}_unit", np.where(raw, units, 1.0))
+    factor = pm.Data(f"{name}_unit", np.where(raw, units, 1.0)) if raw.any() else 1.0
     mean = np.array([p.values[-2] for p in priors]) * factor
     scale = np.array([p.values[-1] for p in priors]) * factor
     if all(p.family == "normal" for p in priors):
@@ -46,7 +63,7 @@ def _location_scale(name: str, priors: list[Prior], units: np.ndarray, *, dims: 
 
 
 def _positive(name: str, prior: Prior, units: np.ndarray, *, dims: Sequence[str | None]) -> Any:
-    factor = pm.Data(f"{name}_unit", units if prior.unit == "raw" else np.ones_like(units))
+    factor = pm.Data(f"{name}_unit", units) if prior.unit == "raw" else 1.0
     if prior.family == "half_normal":
         return pm.HalfNormal(name, sigma=prior.values[0] * factor, dims=dims)
     return pm.HalfStudentT(name, nu=prior.values[0], sigma=prior.values[1] * factor, dims=dims)
@@ -73,7 +90,7 @@ def add_indicator(belief: Selection | Heckman, indicator: Indicator, scaling: Sc
 
 def _coefficient(name: str, prior: Prior | float, unit: float) -> Any:
     raw = isinstance(prior, float) or prior.unit == "raw"
-    factor = pm.Data(f"{name}_unit", np.asarray(unit if raw else 1.0))
+    factor = pm.Data(f"{name}_unit", np.asarray(unit)) if raw else 1.0
     if isinstance(prior, float):
         return pt.as_tensor(prior) * factor
     a, b = prior.values[-2] * factor, prior.values[-1] * factor

@@ -11,26 +11,11 @@ from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
 from mnarkit.normal.layout import KernelData, Layout, Scaling, designs_of, kernel_data, lay_out, standardise
 from mnarkit.normal.parameters import Parameters, kernel_parameters
+from mnarkit.normal.likelihood import pack
 from mnarkit.spec.check import check
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Built", "build", "build_parts"]
-
-_DATA_NAMES = (
-    "cross_products",
-    "pattern_seen",
-    "pattern_group",
-    "pattern_start",
-    "pattern_sign",
-    "rows_x",
-    "rows_y",
-    "rows_w",
-    "w_start",
-    "link_weights",
-    "link_slopes",
-    "link_sizes",
-)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Built:
@@ -92,8 +77,8 @@ def build_parts(spec: Spec, data: IncompleteData) -> Built:
         amounts = {a.name: add_amount(a) for a in standard.amounts}
         inside = [amounts[a.name] for a in standard.model_amounts]
         arguments = kernel_parameters(Parameters(coef, cov, [z for z, _ in betas], rhos, inside), standard, rows, pt)
-        data_arrays = [pm.Data(name, value) for name, value in zip(_DATA_NAMES, rows.arrays, strict=True)]
-        pm.Potential("loglik", ExtendedNormal()(*arguments, *data_arrays)[0])
+        reals, whole = pack(rows.arrays)
+        pm.Potential("loglik", ExtendedNormal()(*arguments, pm.Data("table", reals), pm.Data("patterns", whole))[0])
         _in_own_units(coef, cov, layout, scaling)
         for k, (_, indicator) in numbered:
             pm.Deterministic(indicator.name, betas[k][1], dims=(f"{indicator.name}_term",))

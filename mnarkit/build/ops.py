@@ -10,7 +10,7 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
-from mnarkit.normal.likelihood import KERNEL_KEY, loglik_and_gradient
+from mnarkit.normal.likelihood import KERNEL_KEY, packed_loglik_and_gradient
 
 __all__ = ["ExtendedNormal"]
 
@@ -18,7 +18,7 @@ _PARAMETERS = 6
 
 
 class ExtendedNormal(Op):
-    """(B, S, A, D, c, t, data …) -> (log likelihood, its gradients in the six parameters)."""
+    """(B, S, A, D, c, t, reals, whole numbers) -> (log likelihood, its gradients in the six parameters)."""
 
     __props__ = ()
 
@@ -28,7 +28,7 @@ class ExtendedNormal(Op):
         return Apply(self, [*variables, *data], [pt.dscalar(), *(v.type() for v in variables)])
 
     def perform(self, node, inputs, outputs):
-        for storage, value in zip(outputs, loglik_and_gradient(*inputs), strict=True):
+        for storage, value in zip(outputs, packed_loglik_and_gradient(*inputs), strict=True):
             storage[0] = np.asarray(value)
 
     def pullback(self, inputs, outputs, cotangents):
@@ -45,10 +45,8 @@ class ExtendedNormal(Op):
 @register_funcify_and_cache_key(ExtendedNormal)
 def _numba_extended_normal(op, node=None, **kwargs):
     @numba_njit
-    def run(B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes):
-        value, dB, dS, dA, dD, dc, dt = loglik_and_gradient(
-            B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes
-        )
+    def run(B, S, A, D, c, t, reals, whole):
+        value, dB, dS, dA, dD, dc, dt = packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole)
         return np.asarray(value), dB, dS, dA, dD, dc, dt
 
     return run, KERNEL_KEY

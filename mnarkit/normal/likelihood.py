@@ -16,7 +16,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-__all__ = ["KERNEL_KEY", "LINKS", "loglik_and_gradient", "unit_loglik"]
+__all__ = ["KERNEL_KEY", "LINKS", "loglik_and_gradient", "pack", "packed_loglik_and_gradient", "unit_loglik"]
 
 # Monahan & Stefanski (1992), Table 2.1, k = 8: expit(x) = Σ p_j Φ(s_j x), absolute error below 3e-9; the relative error grows for x < -15.
 LINKS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -57,10 +57,11 @@ def log_normal_cdf(x):
         r = 1.0 / (x * x)
         series = 1.0 - r * (1.0 - 3.0 * r * (1.0 - 5.0 * r * (1.0 - 7.0 * r)))
         return -0.5 * x * x - 0.5 * _LOG_2PI - math.log(-x) + math.log(series), -x / series
-    below = 0.5 * math.erfc(-x / _ROOT_2)
     density = math.exp(-0.5 * x * x) / _ROOT_2PI
     if x > 1.0:
-        return math.log1p(-0.5 * math.erfc(x / _ROOT_2)), density / below
+        above = 0.5 * math.erfc(x / _ROOT_2)
+        return math.log1p(-above), density / (1.0 - above)
+    below = 0.5 * math.erfc(-x / _ROOT_2)
     return math.log(below), density / below
 
 
@@ -290,6 +291,7 @@ def loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y,
             g_x[:] = 0.0
             g_y[:] = 0.0
             g_v = 0.0
+            here, t_i, link_weights, link_slopes, size = sign[g, i], t[i], weights[i], slopes[i], sizes[i]
             for row in range(start[g], start[g + 1]):
                 u = 0.0
                 for l in range(q):
@@ -298,7 +300,7 @@ def loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y,
                     u += on_y[o[j]] * y[row, o[j]]
                 for l in range(w_start[i], w_start[i + 1]):
                     u += c[l] * w[row, l]
-                part, d_u, d_v, d_t = log_sign(u, sign[g, i], v, t[i], weights[i], slopes[i], sizes[i])
+                part, d_u, d_v, d_t = log_sign(u, here, v, t_i, link_weights, link_slopes, size)
                 value += part
                 g_v += d_v
                 dt[i] += d_t
@@ -310,6 +312,46 @@ def loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y,
                     dc[l] += d_u * w[row, l]
             chain_rule(B, cov_g, A[i], o, m, k, inv, omega, g_x, g_y, g_v, dB, dS[group[g]], dA[i], dD[i])
     return value, dB, dS, dA, dD, dc, dt
+
+
+def pack(arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The data arrays of `loglik_and_gradient` as one vector of reals and one of whole numbers, sizes first.
+
+    Every separate array that a compiled sampler reads costs it seconds of compile time.
+    """
+    cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes = arrays
+    head = [len(group), y.shape[1], cross.shape[1], len(x), w.shape[1], len(sizes), weights.shape[1]]
+    whole = [np.array(head), seen.ravel(), group, start, w_start, sizes]
+    reals = [a.ravel() for a in (cross, sign, x, y, w, weights, slopes)]
+    return np.concatenate(reals), np.concatenate(whole).astype(np.int64)
+
+
+@numba.njit(cache=True)
+def take(values, at, rows, columns):
+    """The next rows x columns of a vector, and where the rest begins."""
+    end = at + rows * columns
+    return values[at:end].reshape((rows, columns)), end
+
+
+@numba.njit(cache=True)
+def packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole):
+    """`loglik_and_gradient` on what `pack` made."""
+    whole = whole.astype(np.int64)  # PyMC stores whole numbers in 32 bits
+    G, p, size, n, R, K, J = whole[0], whole[1], whole[2], whole[3], whole[4], whole[5], whole[6]
+    seen, at = take(whole, 7, G, p)
+    group = whole[at : at + G]
+    start = whole[at + G : at + 2 * G + 1]
+    w_start = whole[at + 2 * G + 1 : at + 2 * G + K + 2]
+    sizes = whole[at + 2 * G + K + 2 : at + 2 * G + 2 * K + 2]
+    cross, at = take(reals, 0, G * size, size)
+    sign, at = take(reals, at, G, K)
+    x, at = take(reals, at, n, size - p)
+    y, at = take(reals, at, n, p)
+    w, at = take(reals, at, n, R)
+    weights, at = take(reals, at, K, J)
+    slopes, at = take(reals, at, K, J)
+    cross = cross.reshape((G, size, size))
+    return loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes)
 
 
 @numba.njit(cache=True)
