@@ -40,7 +40,7 @@ def demo(
 
 @app.command()
 def em(spec: SpecFile, data: DataFile) -> None:
-    """The maximum-likelihood MAR baseline of a spec."""
+    """Fit the maximum-likelihood MAR baseline of a spec."""
     import mnarkit as mk
 
     typer.echo(str(mk.em(mk.read_spec(spec).mar(), _read_table(data))))
@@ -76,7 +76,8 @@ def fit(
         save_fit(made, folder)
     import arviz as az
 
-    typer.echo(az.summary(made.draws, group="posterior", round_to=4, ci_prob=0.95, kind="all").to_string())
+    summary = az.summary(made.draws, group="posterior", round_to="none", ci_prob=0.95, kind="all").round(4)
+    typer.echo(summary.to_string())
     typer.echo(f"written to {out}; next: mnarkit impute {out} -m 20")
 
 

@@ -13,6 +13,7 @@ from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, MnarkitError
 from mnarkit.normal.layout import Layout
 from mnarkit.normal.parameters import Parameters
+from mnarkit.priors import Prior
 from mnarkit.spec.files import from_json, read_spec
 from mnarkit.spec.spec import Spec
 
@@ -86,7 +87,7 @@ def load_fit(folder: str | Path) -> Fit:
     >>> import mnarkit as mk
     >>> mk.load_fit("no such folder")
     Traceback (most recent call last):
-    mnarkit.errors.MnarkitError: 'no such folder' is not a run folder: spec.yaml, posterior.nc, data.parquet, fit.json missing
+    mnarkit.errors.MnarkitError: 'no such folder' is not a run folder: spec.yaml, ..., fit.json missing
     """
     folder = Path(folder)
     missing = [name for name in _FILES if not (folder / name).is_file()]
@@ -119,7 +120,8 @@ def draw_parameters(fit: Fit, layout: Layout, number: int) -> tuple[Parameters, 
     at = {name: posterior[name].values[chain, draw] for name in posterior.data_vars}
     sd = np.asarray(at["sd"])
     corr = at.get("corr", np.ones((1, 1)))
-    amounts = {a.name: _amount(a.component.amount, at.get(a.name)) for a in layout.amounts}
+    declared = {a.name: a.component.amount for a in layout.amounts}
+    amounts = {name: float(at[name]) if isinstance(amount, Prior) else amount for name, amount in declared.items()}
     parameters = Parameters(
         coef=at["coef"],
         cov=corr * np.outer(sd, sd),
@@ -128,7 +130,3 @@ def draw_parameters(fit: Fit, layout: Layout, number: int) -> tuple[Parameters, 
         amounts=[amounts[a.name] for a in layout.model_amounts],
     )
     return parameters, amounts
-
-
-def _amount(declared: object, drawn: np.ndarray | None) -> float:
-    return float(drawn) if drawn is not None else float(declared)  # type: ignore[arg-type]

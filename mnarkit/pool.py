@@ -232,10 +232,9 @@ def pool(estimates: Estimates, *, level: float = 0.95) -> Pooled:
 
 
 def _checked_level(level: object) -> float:
-    number = isinstance(level, (int, float, np.integer, np.floating)) and not isinstance(level, bool)
-    if not number or not 0 < float(level) < 1:  # pyright: ignore[reportArgumentType]
-        raise DataError(f"level= is a probability between 0 and 1, such as 0.95, not {level!r}")
-    return float(level)  # pyright: ignore[reportArgumentType]
+    if isinstance(level, (int, float, np.integer, np.floating)) and not isinstance(level, bool) and 0 < level < 1:
+        return float(level)
+    raise DataError(f"level= is a probability between 0 and 1, such as 0.95, not {level!r}")
 
 
 def _missing_information(share: np.ndarray, dof: np.ndarray) -> np.ndarray:

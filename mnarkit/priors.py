@@ -9,7 +9,7 @@ import numpy as np
 
 from mnarkit.errors import SpecError
 
-__all__ = ["AMOUNT_FAMILIES", "PRIOR_FAMILIES", "Prior", "PriorUnit", "as_amount", "prior_items"]
+__all__ = ["AMOUNT_FAMILIES", "PRIOR_FAMILIES", "Prior", "PriorUnit", "as_amount", "prior_items", "prior_table"]
 
 type PriorUnit = Literal["sd", "raw"]
 type Amount = float | Prior
@@ -86,9 +86,11 @@ class Prior:
         """Independent draws of an amount; only for `normal`, `student_t` and `uniform`."""
         match self.family:
             case "normal":
-                return rng.normal(*self.values, size=size)
+                mean, sd = self.values
+                return rng.normal(mean, sd, size=size)
             case "uniform":
-                return rng.uniform(*self.values, size=size)
+                low, high = self.values
+                return rng.uniform(low, high, size=size)
             case "student_t":
                 df, mean, scale = self.values
                 return mean + scale * rng.standard_t(df, size=size)
@@ -96,7 +98,7 @@ class Prior:
 
 
 def as_amount(value: Amount, what: str) -> Amount:
-    """A finite number as float, or a prior that an amount may have."""
+    """Check a finite number, returned as float, or a prior that an amount may have."""
     if isinstance(value, Prior):
         if value.family not in AMOUNT_FAMILIES:
             raise SpecError(f"{what} takes a number or a prior of {', '.join(AMOUNT_FAMILIES)}, not {value!r}")
@@ -107,16 +109,30 @@ def as_amount(value: Amount, what: str) -> Amount:
 
 
 def prior_items(priors: Mapping[str, Amount] | PriorItems | None, what: str) -> PriorItems:
-    """Priors and fixed values by parameter name, as a sorted tuple, so that a spec can be hashed."""
+    """Priors and fixed values by parameter name, as a sorted tuple, so that a spec can be hashed.
+
+    Raises
+    ------
+    SpecError
+        A name that is not text or that stands twice, or a value that is neither a prior nor a number.
+    """
     items = [] if priors is None else list(priors.items() if isinstance(priors, Mapping) else priors)
+    names = [name for name, _ in items]
     checked = []
     for name, value in items:
         if not isinstance(name, str):
             raise SpecError(f"{what}: the priors are named by parameter, not by {name!r}")
+        if names.count(name) > 1:
+            raise SpecError(f"{what} has {names.count(name)} priors of {name!r}; give each parameter one")
         if not isinstance(value, Prior) and not _is_number(value):
             raise SpecError(f"{what}: the prior of {name!r} is a Prior or a number that fixes it, not {value!r}")
         checked.append((name, value if isinstance(value, Prior) else float(value)))
     return tuple(sorted(checked, key=lambda item: item[0]))
+
+
+def prior_table[P](priors: Mapping[str, P] | tuple[tuple[str, P], ...] | None) -> dict[str, P]:
+    """Look up by name what a `priors` field holds: pairs once the spec is made, a mapping or None as it was given."""
+    return dict(priors or ())
 
 
 def _is_number(value: object) -> bool:

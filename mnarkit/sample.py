@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,9 @@ import arviz as az
 import numpy as np
 import nutpie
 import pymc as pm
-import pytensor
 import pytensor.tensor as pt
 import xarray as xr
+from pytensor.compile.maker import function as compile_function
 from pytensor.compile.mode import Mode
 from pytensor.graph.replace import vectorize_graph
 
@@ -22,6 +23,7 @@ from mnarkit.em.normal import em_path
 from mnarkit.errors import ConvergenceError, ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.families import DEFAULTS
 from mnarkit.fit import Fit, draw_parameters
+from mnarkit.normal.correlation import partial_correlations
 from mnarkit.normal.layout import kernel_data
 from mnarkit.normal.likelihood import unit_loglik
 from mnarkit.normal.parameters import kernel_parameters
@@ -101,7 +103,7 @@ def sample(
     rests = identification(spec)
     for sentence in rests:
         warnings.warn(sentence, IdentificationWarning, stacklevel=2)
-    seed = int(np.random.SeedSequence().entropy % 2**32) if seed is None else int(seed)  # type: ignore[operator]
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
     compiled = _compile(spec, built, data, model)
     tree = nutpie.sample(
         compiled,
@@ -152,14 +154,14 @@ def _compile(spec: Spec, built: Built, data: IncompleteData, model: pm.Model | N
 def _compile_model(model: pm.Model, built: Built) -> Any:
     start = _start(built)
     jitter = {v for v in model.free_RVs if v.name not in start}
-    points = {name: value for name, value in start.items() if name in model.named_vars}
+    points: dict[Any, Any] = {name: value for name, value in start.items() if name in model.named_vars}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTensor and Numba on caching; nothing that a user could act on
         return nutpie.compile_pymc_model(model, var_names=[], initial_points=points, jitter_rvs=jitter)
 
 
 def _start(built: Built) -> dict[str, np.ndarray]:
-    """The data model's free variables at the MAR maximum, on standardised columns."""
+    """Place the data model's free variables at the MAR maximum, on standardised columns."""
     try:
         plain = replace(built.standard, amounts=(), indicators=())
         coef, cov = em_path(plain, kernel_data(plain), tol=1e-4, max_iter=500).points[-1]
@@ -168,18 +170,16 @@ def _start(built: Built) -> dict[str, np.ndarray]:
     sd = np.sqrt(np.diag(cov))
     start = {"coef_z": coef, "sd_z": sd}
     if len(sd) > 1:
-        chol = np.linalg.cholesky(cov / np.outer(sd, sd))
-        left = np.sqrt(1 - np.cumsum(np.tril(chol, -1) ** 2, axis=1) + np.tril(chol, -1) ** 2)
-        partial = np.clip((chol / left)[np.tril_indices(len(sd), -1)], -0.99, 0.99)
-        start["partial_corr_z"] = (1 + partial) / 2
+        start["partial_corr_z"] = (1 + np.clip(partial_correlations(cov), -0.99, 0.99)) / 2
     return start
 
 
 def _tidy(tree: xr.DataTree, model: pm.Model, spec: Spec, seed: int, settings: dict[str, Any]) -> xr.DataTree:
-    """The groups that a reader needs, with the names that PyMC gives to sampler statistics."""
+    """Keep the groups that a reader needs, with the names that PyMC gives to sampler statistics."""
     stats = tree["sample_stats"].to_dataset()
     names = {"logp": "lp", "depth": "tree_depth", **{n: n for n in ("diverging", "energy", "n_steps", "step_size")}}
-    kept = stats[[name for name in names if name in stats]].rename({k: v for k, v in names.items() if k in stats and k != v})
+    kept = stats[[name for name in names if name in stats]]
+    kept = kept.rename({k: v for k, v in names.items() if k in stats and k != v})
     kept["tree_depth"] = kept["tree_depth"].astype(np.int64)
     kept["n_steps"] = kept["n_steps"].astype(np.int64)
     kept.attrs = {}
@@ -206,7 +206,7 @@ def _named(unconstrained: np.ndarray, model: pm.Model) -> xr.Dataset:
     outputs = vectorize_graph(model.replace_rvs_by_values(wanted), dict(zip(model.value_vars, batch, strict=True)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTensor looks for a BLAS that is not used
-        function = pytensor.function(batch, outputs, mode=_INTERPRETED, on_unused_input="ignore")
+        function: Any = compile_function(batch, outputs, mode=_INTERPRETED, on_unused_input="ignore")
     chains, draws = unconstrained.shape[:2]
     point = model.initial_point()
     shapes = [np.shape(point[v.name]) for v in model.value_vars]
@@ -233,7 +233,8 @@ def _add_loglik(fit: Fit, built: Built) -> None:
     values, row = np.empty((fit.n_draws, n)), np.empty(n)
     for number in range(fit.n_draws):
         parameters, _ = draw_parameters(fit, built.layout, number)
-        unit_loglik(*kernel_parameters(parameters, built.layout, rows), *rows.arrays[1:], row)
+        arguments = (*kernel_parameters(parameters, built.layout, rows), *rows.arrays[1:], row)
+        unit_loglik(*arguments)
         values[number, rows.patterns.order] = row
     sizes = fit.draws["posterior"].sizes
     shaped = values.reshape(sizes["chain"], sizes["draw"], n)
@@ -246,33 +247,45 @@ def _add_loglik(fit: Fit, built: Built) -> None:
 
 
 def _troubles(fit: Fit) -> tuple[str, ...]:
-    """Divergences, R-hat and effective sample size in words; nothing where all is well."""
-    sizes = fit.draws["posterior"].sizes
+    """Say divergences, R-hat and effective sample size where they are bad; keep their numbers in the attributes."""
+    chains = fit.draws["posterior"].sizes["chain"]
     found = []
-    diverging = int(fit.draws["sample_stats"]["diverging"].sum())
+    posterior = _free(fit.draws["posterior"].to_dataset())
+    diverging = int(fit.draws["sample_stats"].dataset["diverging"].sum())
     if diverging:
         found.append(f"{diverging} of {fit.n_draws} draws diverged: raise target_accept, or give narrower priors")
-    name, ess = _worst(az.ess(fit.draws), np.nanmin)
-    if ess < _ESS_PER_CHAIN * sizes["chain"]:
+    least, ess = _worst(az.ess(posterior), np.nanmin)
+    fit.draws.attrs.update(divergences=diverging, ess_min=round(ess, 1))
+    if ess < _ESS_PER_CHAIN * chains:
         found.append(
-            f"the effective sample size of {name} is {ess:.0f}, below {_ESS_PER_CHAIN} a chain: take more draws"
+            f"the effective sample size of {least} is {ess:.0f}, below {_ESS_PER_CHAIN} a chain: take more draws"
         )
-    if sizes["chain"] > 1:
-        name, rhat = _worst(az.rhat(fit.draws), np.nanmax)
+    if chains > 1:
+        most, rhat = _worst(az.rhat(posterior), np.nanmax)
+        fit.draws.attrs["rhat_max"] = round(rhat, 4)
         if rhat > _RHAT:
             found.append(
-                f"R-hat of {name} is {rhat:.3f}, above {_RHAT}: the chains do not agree, do not use these draws; tune longer"
+                f"R-hat of {most} is {rhat:.3f}, above {_RHAT}: the chains disagree, do not use these draws; tune longer"
             )
     return tuple(found)
 
 
-def _worst(values: Any, pick: Any) -> tuple[str, float]:
+def _free(posterior: xr.Dataset) -> xr.Dataset:
+    """The posterior without what cannot move: the diagonal and the upper half of the correlations."""
+    if "corr" not in posterior:
+        return posterior
+    labels = posterior["column_name"].values
+    rows, columns = np.tril_indices(len(labels), -1)
+    pairs = [f"{labels[i]}, {labels[j]}" for i, j in zip(rows, columns, strict=True)]
+    below = xr.DataArray(posterior["corr"].values[:, :, rows, columns], dims=("chain", "draw", "pair"), coords={"pair": pairs})
+    return posterior.drop_vars("corr").assign(corr=below)
+
+
+def _worst(values: xr.Dataset, pick: Callable[..., Any]) -> tuple[str, float]:
     """The parameter with the smallest or largest value, with its coordinates."""
-    dataset = values["posterior"].dataset if isinstance(values, xr.DataTree) and "posterior" in values else values
-    dataset = dataset.dataset if isinstance(dataset, xr.DataTree) else dataset
-    each = {str(name): float(pick(v.values)) for name, v in dataset.data_vars.items() if np.isfinite(v.values).any()}
+    each = {str(name): float(pick(v.values)) for name, v in values.data_vars.items() if np.isfinite(v.values).any()}
     name = (min if pick is np.nanmin else max)(each, key=lambda k: each[k])
-    array = dataset[name]
+    array = values[name]
     where = np.argwhere(array.values == each[name])[0]
     labels = [str(array.coords[d].values[i]) for d, i in zip(array.dims, where, strict=True)]
     return (f"{name}[{', '.join(labels)}]" if labels else name), each[name]

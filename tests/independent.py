@@ -1,4 +1,4 @@
-"""The log density of a spec row by row, written a second time: SciPy, no patterns, no kernels, the table's own units."""
+"""The log density of a spec row by row, written a second time: SciPy, no patterns, no kernels, the table's units."""
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,13 @@ def residual_sd(cov: np.ndarray, j: int, given: list[int]) -> float:
 def row_moments(
     spec: mk.Spec, row: pd.Series, mean: np.ndarray, cov: np.ndarray, amounts: dict[str, float], sds: dict[str, float]
 ):
-    """Mean and covariance of all modelled columns of one row, amounts inside the model applied one regression at a time."""
+    """Mean and covariance of the modelled columns of one row, amounts inside the model applied one at a time."""
     columns = list(spec.model.columns)
     active = []
     for name, component in amounts_by_name(spec).items():
-        if component.of == "model" and np.isnan(row[component.column]):
-            if component.where is None or (component.where == "arm == 'drug'" and row["arm"] == "drug"):
-                active.append((name, component))
+        here = component.where is None or (component.where == "arm == 'drug'" and row["arm"] == "drug")
+        if component.of == "model" and np.isnan(row[component.column]) and here:
+            active.append((name, component))
     if not active:
         return mean, cov
     moved = sorted({columns.index(c) for _, comp in active for c in (comp.column, *comp.predictors)})

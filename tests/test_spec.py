@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from mnarkit.errors import FormulaError, SpecError
-from mnarkit.priors import Prior
+from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.data_models import MvNormal, Regression
 from mnarkit.spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
 from mnarkit.spec.spec import Spec
 
 MODEL = Regression("y ~ x")
 SHIFT = Shift("y", -0.4, unit="sd")
+HALF = Prior("half_normal", 1)
 
 VALUES = {
     "Prior": lambda: Prior("student_t", 3, 0, 2.5, unit="raw"),
@@ -51,6 +52,13 @@ def test_priors_are_equal_whatever_their_order_and_container():
     assert selection == Selection("missing(y) ~ x", priors=dict(reversed(priors.items())))
     assert selection == replace(selection)
     assert selection.priors == (("Intercept", 2.0), ("x", Prior("normal", 0, 1)))
+
+
+def test_a_prior_table_is_the_same_for_a_mapping_for_pairs_and_for_none():
+    priors = {"x": Prior("normal", 0, 1), "Intercept": 2.0}
+    assert prior_table(priors) == prior_table(tuple(priors.items())) == priors
+    assert prior_table(Selection("missing(y) ~ x", priors=priors).priors) == priors
+    assert prior_table(None) == prior_table(()) == {}
 
 
 def test_priors_given_as_a_dict_are_not_shared_with_it():
@@ -94,6 +102,8 @@ BAD = [
     (lambda: Selection("missing(y) ~ y", link="cloglog"), SpecError, "'probit' or 'logit', not 'cloglog'"),
     (lambda: Selection("missing(y) ~ y", priors={"y": "0.5"}), SpecError, "'y' is a Prior or a number that fixes it"),
     (lambda: Selection("missing(y) ~ y", priors={1: 0.5}), SpecError, "named by parameter, not by 1"),
+    (lambda: Selection("missing(y) ~ y", priors=(("y", 0.5), ("y", 1))), SpecError, "2 priors of 'y'; give each"),
+    (lambda: Regression("y ~ x", priors=(("sd", HALF), ("sd", HALF))), SpecError, "Regression has 2 priors of 'sd'"),
     (lambda: Heckman("missing(y) ~ x"), FormulaError, r"refer to being recorded.*write 'recorded\(y\) ~ ...'"),
     (lambda: Heckman("recorded(y) ~ x", priors={"rho": 1.0}), SpecError, r"inside \(-1, 1\), not 1.0"),
     (lambda: Heckman("recorded(y) ~ x", priors={"rho": Prior("uniform", -1, 2)}), SpecError, r"inside \[-1, 1\]"),

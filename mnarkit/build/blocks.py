@@ -6,22 +6,25 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
-import pytensor.tensor as pt
+import pytensor.tensor
 
+from mnarkit.build.ops import Covariance
 from mnarkit.families import DEFAULTS
 from mnarkit.normal.layout import Amount, Indicator, Layout, Scaling
-from mnarkit.priors import Prior
+from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.missingness import Heckman, Selection
 
 __all__ = ["add_amount", "add_correlation", "add_data_model", "add_indicator"]
 
 _NORMAL_DF = 1e8  # a Student t with so many degrees of freedom is normal to 1e-8
+# untyped: PyTensor annotates its results as variables without arithmetic, and elementwise functions as returning None
+pt: Any = pytensor.tensor
 
 
 def add_data_model(model: DataModel, layout: Layout, scaling: Scaling) -> tuple[Any, Any]:
     """`coef_z`, `sd_z` and, for several columns, `corr_chol_z`: (coefficients, residual covariance)."""
-    priors = {**{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")}, **dict(model.priors or ())}
+    priors = {**{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")}, **prior_table(model.priors)}
     p = len(layout.columns)
     each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]
     units = scaling.x_scale[None, :] / scaling.scale[:, None]
@@ -29,31 +32,23 @@ def add_data_model(model: DataModel, layout: Layout, scaling: Scaling) -> tuple[
     sd = _positive("sd_z", priors["sd"], 1 / scaling.scale, dims=("column_name",))
     if p == 1:
         return coef, (sd**2)[:, None]
-    chol = sd[:, None] * _correlation_cholesky(p, priors["corr"].values[0])
-    return coef, chol @ chol.T
+    return coef, Covariance()(sd, 2 * _partial_correlations(p, priors["corr"].values[0]) - 1)
 
 
-def _correlation_cholesky(p: int, eta: float) -> Any:
-    """Cholesky factor of an LKJ(eta) correlation matrix from independent partial correlations.
+def _partial_correlations(p: int, eta: float) -> Any:
+    """LKJ(eta) as independent partial correlations: (1 + P_ij) / 2 ~ Beta(a, a), a = eta + (p - 2 - j) / 2.
 
-    The partial correlation of columns i > j given those before j is 2 Beta(a, a) - 1 with a = eta + (p - 2 - j) / 2
-    (Lewandowski, Kurowicka & Joe 2009, section 2.4), and L_ij = partial_ij √Π_{k<j} (1 - partial_ik²).
+    Lewandowski, Kurowicka & Joe (2009), section 2.4.
     """
-    rows, columns = np.tril_indices(p, -1)
+    columns = np.tril_indices(p, -1)[1]
     a = eta + (p - 2 - columns) / 2
-    partial = 2 * pm.Beta("partial_corr_z", a, a, shape=len(rows)) - 1
-    place = np.full((p, p), len(rows))
-    place[rows, columns] = np.arange(len(rows))
-    matrix = pt.concatenate([partial, [0.0]])[place]
-    left = 0.5 * pt.log1p(-(matrix**2))
-    before = pt.exp(pt.cumsum(left, axis=1) - left)
-    return (matrix + np.eye(p)) * before
+    return pm.Beta("partial_corr_z", a, a, shape=len(columns))
 
 
 def _location_scale(name: str, priors: list[Prior], units: np.ndarray, *, dims: Sequence[str | None]) -> Any:
     """Coefficients with normal or Student t priors, one for each along the last axis, in standardised units."""
     raw = np.array([p.unit == "raw" for p in priors])
-    factor = pm.Data(f"{name}_unit", np.where(raw, units, 1.0)) if raw.any() else 1.0
+    factor: Any = pm.Data(f"{name}_unit", np.where(raw, units, 1.0)) if raw.any() else 1.0
     mean = np.array([p.values[-2] for p in priors]) * factor
     scale = np.array([p.values[-1] for p in priors]) * factor
     if all(p.family == "normal" for p in priors):
@@ -63,7 +58,7 @@ def _location_scale(name: str, priors: list[Prior], units: np.ndarray, *, dims: 
 
 
 def _positive(name: str, prior: Prior, units: np.ndarray, *, dims: Sequence[str | None]) -> Any:
-    factor = pm.Data(f"{name}_unit", units) if prior.unit == "raw" else 1.0
+    factor: Any = pm.Data(f"{name}_unit", units) if prior.unit == "raw" else 1.0
     if prior.family == "half_normal":
         return pm.HalfNormal(name, sigma=prior.values[0] * factor, dims=dims)
     return pm.HalfStudentT(name, nu=prior.values[0], sigma=prior.values[1] * factor, dims=dims)
@@ -71,11 +66,11 @@ def _positive(name: str, prior: Prior, units: np.ndarray, *, dims: Sequence[str 
 
 def add_indicator(belief: Selection | Heckman, indicator: Indicator, scaling: Scaling, k: int) -> tuple[Any, Any]:
     """`missing_y_z` or `recorded_y_z`: coefficients in the order of the terms, standardised and in own units."""
-    priors = {name: prior for name, prior in belief.priors or () if name != "rho"}
+    priors = {name: prior for name, prior in prior_table(belief.priors).items() if name != "rho"}
     default = DEFAULTS[belief.link, "slope"], DEFAULTS[belief.link, "intercept"]
     each = [priors.get(t, default[t == "Intercept"]) for t in indicator.terms]
     units = np.concatenate([scaling.w_scales[k], [scaling.scale[j] for j in indicator.slopes]])
-    back = pm.Data(f"{indicator.name}_map", _own_units_map(indicator, scaling, k))
+    back: Any = pm.Data(f"{indicator.name}_map", _own_units_map(indicator, scaling, k))
     if not priors:
         only = [p for p in each if isinstance(p, Prior)]
         beta = _location_scale(f"{indicator.name}_z", only, units, dims=(f"{indicator.name}_term",))
@@ -83,15 +78,15 @@ def add_indicator(belief: Selection | Heckman, indicator: Indicator, scaling: Sc
     numbered = zip(indicator.terms, each, units, strict=True)
     beta = pt.stack([_coefficient(f"{indicator.name}_{t}_z", p, u) for t, p, u in numbered])
     for i, (term, prior) in enumerate(zip(indicator.terms, each, strict=True)):
-        if term == "Intercept" and isinstance(prior, float):  # fixed in raw units: take off what the slopes carry there
+        if term == "Intercept" and not isinstance(prior, Prior):  # fixed, raw: take off what the slopes carry there
             beta = pt.set_subtensor(beta[i], beta[i] - (back @ pt.set_subtensor(beta[i], 0.0))[i])
     return beta, back @ beta
 
 
 def _coefficient(name: str, prior: Prior | float, unit: float) -> Any:
-    raw = isinstance(prior, float) or prior.unit == "raw"
-    factor = pm.Data(f"{name}_unit", np.asarray(unit)) if raw else 1.0
-    if isinstance(prior, float):
+    raw = not isinstance(prior, Prior) or prior.unit == "raw"
+    factor: Any = pm.Data(f"{name}_unit", np.asarray(unit)) if raw else 1.0
+    if not isinstance(prior, Prior):
         return pt.as_tensor(prior) * factor
     a, b = prior.values[-2] * factor, prior.values[-1] * factor
     match prior.family:
@@ -121,10 +116,11 @@ def add_correlation(belief: Any, column: str) -> Any:
 
 @add_correlation.register
 def _(belief: Heckman, column: str) -> Any:
-    prior = dict(belief.priors or ()).get("rho", DEFAULTS["rho"])
+    prior = prior_table(belief.priors).get("rho", DEFAULTS["rho"])
     name = f"rho_{column}"
-    if isinstance(prior, float):
-        return pm.Deterministic(name, pm.Data(f"{name}_fixed", np.asarray(prior)) * 1.0)
+    if not isinstance(prior, Prior):
+        fixed: Any = pm.Data(f"{name}_fixed", np.asarray(prior))
+        return pm.Deterministic(name, fixed * 1.0)
     if prior.family == "uniform":
         return pm.Uniform(name, *prior.values)
     kind = {"normal": pm.Normal, "student_t": pm.StudentT}[prior.family]
@@ -132,9 +128,9 @@ def _(belief: Heckman, column: str) -> Any:
 
 
 def add_amount(amount: Amount) -> Any:
-    """A declared number as data, or a prior as a parameter that the data cannot inform unless it stands inside the model."""
+    """Add a number as data, or a prior as a parameter; the data inform it only where it stands inside the model."""
     declared = amount.component.amount
-    if isinstance(declared, float):
+    if not isinstance(declared, Prior):
         return pm.Data(amount.name, np.asarray(declared))
     kind = {"normal": pm.Normal, "student_t": pm.StudentT, "uniform": pm.Uniform}[declared.family]
     return kind(amount.name, *declared.values)

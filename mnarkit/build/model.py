@@ -1,21 +1,25 @@
 """build: a spec on a table as a plain PyMC model with named dims."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pymc as pm
-import pytensor.tensor as pt
+import pytensor.tensor
 
 from mnarkit.build.blocks import add_amount, add_correlation, add_data_model, add_indicator
 from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
 from mnarkit.normal.layout import KernelData, Layout, Scaling, designs_of, kernel_data, lay_out, standardise
-from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.normal.likelihood import pack
+from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.spec.check import check
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Built", "build", "build_parts"]
+
+pt: Any = pytensor.tensor  # untyped: PyTensor annotates its results as variables without arithmetic
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Built:
@@ -32,8 +36,9 @@ def build(spec: Spec, df: object) -> pm.Model:
     """Log f(y_seen, r | θ) + log prior, the unseen values integrated out, as a plain PyMC model.
 
     Free variables end in `_z` and live on standardised columns; `coef` (column_name, term), `sd` (column_name), `corr`
-    (column_name, column_name_2), `missing_y` or `recorded_y` (with dim `missing_y_term` …), `rho_y`, and `shift_y` are in the
-    columns' own units. All data are `pm.Data`. The model can be extended and handed to `mk.sample(..., model=model)`.
+    (column_name, column_name_2), `missing_y` or `recorded_y` (with dim `missing_y_term` …), `rho_y`, and `shift_y` are
+    in the columns' own units. All data are `pm.Data`. The model can be extended and handed to
+    `mk.sample(..., model=model)`.
 
     Parameters
     ----------
@@ -64,7 +69,7 @@ def build(spec: Spec, df: object) -> pm.Model:
 
 
 def build_parts(spec: Spec, data: IncompleteData) -> Built:
-    """The model and the layouts behind it."""
+    """Build the model, and keep the layouts behind it."""
     check(spec, data)
     layout = lay_out(spec, data, designs_of(spec, data))
     standard, scaling = standardise(layout)
@@ -78,7 +83,8 @@ def build_parts(spec: Spec, data: IncompleteData) -> Built:
         inside = [amounts[a.name] for a in standard.model_amounts]
         arguments = kernel_parameters(Parameters(coef, cov, [z for z, _ in betas], rhos, inside), standard, rows, pt)
         reals, whole = pack(rows.arrays)
-        pm.Potential("loglik", ExtendedNormal()(*arguments, pm.Data("table", reals), pm.Data("patterns", whole))[0])
+        outputs: Any = ExtendedNormal()(*arguments, pm.Data("table", reals), pm.Data("patterns", whole))
+        pm.Potential("loglik", outputs[0])
         _in_own_units(coef, cov, layout, scaling)
         for k, (_, indicator) in numbered:
             pm.Deterministic(indicator.name, betas[k][1], dims=(f"{indicator.name}_term",))
@@ -92,9 +98,9 @@ def _coords(layout: Layout) -> dict[str, list[str]]:
     return coords | {f"{i.name}_term": list(i.terms) for i in layout.indicators}
 
 
-def _in_own_units(coef: pt.TensorVariable, cov: pt.TensorVariable, layout: Layout, scaling: Scaling) -> None:
-    scale = pm.Data("y_scale", scaling.scale)
-    back = pm.Data("x_map", scaling.x_map)
+def _in_own_units(coef: Any, cov: Any, layout: Layout, scaling: Scaling) -> None:
+    scale: Any = pm.Data("y_scale", scaling.scale)
+    back: Any = pm.Data("x_map", scaling.x_map)
     origin = pm.Data("y_origin", np.where(np.array(layout.terms) == "Intercept", scaling.center[:, None], 0.0))
     pm.Deterministic("coef", scale[:, None] * coef @ back.T + origin, dims=("column_name", "term"))
     sd = pt.sqrt(pt.diag(cov)) if len(layout.columns) > 1 else pt.sqrt(cov[:, 0])

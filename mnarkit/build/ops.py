@@ -1,7 +1,9 @@
-"""The extended normal's log likelihood as one PyTensor Op: a thin coat around `normal.likelihood`.
+"""The extended normal's log likelihood and its covariance as PyTensor Ops: thin coats around kernels in `normal`.
 
 The compiled form is Numba's; JAX and GPUs have none.
 """
+
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -10,9 +12,10 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
+from mnarkit.normal.correlation import COVARIANCE_KEY, covariance, covariance_gradient
 from mnarkit.normal.likelihood import KERNEL_KEY, packed_loglik_and_gradient
 
-__all__ = ["ExtendedNormal"]
+__all__ = ["Covariance", "ExtendedNormal"]
 
 _PARAMETERS = 6
 
@@ -27,12 +30,12 @@ class ExtendedNormal(Op):
         data = [pt.as_tensor(i) for i in inputs[_PARAMETERS:]]
         return Apply(self, [*variables, *data], [pt.dscalar(), *(v.type() for v in variables)])
 
-    def perform(self, node, inputs, outputs):
-        for storage, value in zip(outputs, packed_loglik_and_gradient(*inputs), strict=True):
+    def perform(self, node, inputs, output_storage):
+        for storage, value in zip(output_storage, packed_loglik_and_gradient(*inputs), strict=True):
             storage[0] = np.asarray(value)
 
     def pullback(self, inputs, outputs, cotangents):
-        seed = cotangents[0]
+        seed: Any = cotangents[0]
         return [*(seed * gradient for gradient in outputs[1:]), *(disconnected_type() for _ in inputs[_PARAMETERS:])]
 
     def connection_pattern(self, node):
@@ -50,3 +53,56 @@ def _numba_extended_normal(op, node=None, **kwargs):
         return np.asarray(value), dB, dS, dA, dD, dc, dt
 
     return run, KERNEL_KEY
+
+
+class Covariance(Op):
+    """(standard deviations, partial correlations) -> residual covariance."""
+
+    __props__ = ()
+    gufunc_signature = "(p),(k)->(p,p)"
+
+    def make_node(self, sd, partial):
+        return Apply(self, [pt.as_tensor(sd), pt.as_tensor(partial)], [pt.dmatrix()])
+
+    def perform(self, node, inputs, outputs):
+        outputs[0][0] = covariance(*inputs)
+
+    def pullback(self, inputs, outputs, cotangents):
+        return CovarianceGradient()(*inputs, cotangents[0])
+
+    def infer_shape(self, node, shapes):
+        return [(shapes[0][0], shapes[0][0])]
+
+
+class CovarianceGradient(Op):
+    """The gradient of `Covariance` in its two inputs."""
+
+    __props__ = ()
+
+    def make_node(self, sd, partial, seed):
+        return Apply(self, [sd, partial, pt.as_tensor(seed)], [pt.dvector(), pt.dvector()])
+
+    def perform(self, node, inputs, outputs):
+        for storage, value in zip(outputs, covariance_gradient(*inputs), strict=True):
+            storage[0] = value
+
+    def infer_shape(self, node, shapes):
+        return shapes[:2]
+
+
+@register_funcify_and_cache_key(Covariance)
+def _numba_covariance(op, node=None, **kwargs):
+    @numba_njit
+    def run(sd, partial):
+        return covariance(sd, partial)
+
+    return run, COVARIANCE_KEY
+
+
+@register_funcify_and_cache_key(CovarianceGradient)
+def _numba_covariance_gradient(op, node=None, **kwargs):
+    @numba_njit
+    def run(sd, partial, seed):
+        return covariance_gradient(sd, partial, seed)
+
+    return run, COVARIANCE_KEY

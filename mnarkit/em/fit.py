@@ -124,7 +124,8 @@ class EMFit:
         holes = [c for t in parsed.terms for c in t.columns if not self.data.seen(c).all()]
         if holes:
             raise DataError(
-                f"{holes[0]!r} has {(~self.data.seen(holes[0])).sum()} holes; the predictors of a projection are fully seen"
+                f"{holes[0]!r} has {(~self.data.seen(holes[0])).sum()} holes; "
+                "the predictors of a projection are fully seen"
             )
         built = design(parsed, self.data)
         estimate, variance = _projection(self, built.matrix, self.layout.columns.index(parsed.response))
@@ -132,7 +133,8 @@ class EMFit:
 
     def __str__(self) -> str:
         left = f", {self.n_empty} rows with nothing seen left out" if self.n_empty else ""
-        head = f"EM under MAR: n = {self.n}{left}, log likelihood {self.loglik:.4f}, {self.iterations} steps, {self.reason}"
+        went = f"{self.iterations} steps, {self.reason}"
+        head = f"EM under MAR: n = {self.n}{left}, log likelihood {self.loglik:.4f}, {went}"
         return f"{head}\n{self.to_frame().to_string(index=False, float_format=lambda v: f'{v:.6g}')}"
 
 
@@ -175,7 +177,7 @@ def _standard_point(fit: EMFit) -> tuple[Layout, Scaling, np.ndarray]:
 
 
 def _slopes(function: Callable[[np.ndarray], np.ndarray], at: np.ndarray, step: float = 1e-5) -> np.ndarray:
-    """∂function/∂θ by central differences, (size of function, size of θ); the columns are standardised, so one step serves."""
+    """∂function/∂θ by central differences, (size of function, size of θ); on standardised columns one step serves."""
     each = [(function(at + e) - function(at - e)) / (2 * step) for e in step * np.eye(len(at))]
     return np.stack(each, axis=-1)
 

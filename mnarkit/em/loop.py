@@ -50,6 +50,6 @@ def iterate(
 
 
 def relative_change(before: np.ndarray, after: np.ndarray) -> float:
-    """The largest change: absolute for parameters below 0.01, relative above (the rule of SAS PROC MI's CONVERGE=)."""
+    """Take max |θ' - θ|, relative for parameters above 0.01 (the rule of SAS PROC MI's CONVERGE=)."""
     size = np.abs(after)
     return float(np.max(np.abs(after - before) / np.where(size > 0.01, size, 1.0), initial=0.0))

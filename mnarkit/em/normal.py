@@ -45,7 +45,8 @@ def em(spec: Spec, df: object, *, tol: float = 1e-8, max_iter: int = 10_000) -> 
 
     References
     ----------
-    Dempster, Laird & Rubin (1977). Maximum likelihood from incomplete data via the EM algorithm. JRSS B 39, 1-38, sec. 4.1.3.
+    Dempster, Laird & Rubin (1977). Maximum likelihood from incomplete data via the EM algorithm. JRSS B 39, 1-38,
+    section 4.1.3.
     Little & Rubin (2019). Statistical Analysis with Missing Data, 3rd ed., section 11.2.
 
     Examples
@@ -83,7 +84,8 @@ def em_path(layout: Layout, data: KernelData, *, tol: float, max_iter: int) -> P
         return np.concatenate([shown.ravel(), (cov * np.outer(layout.scale, layout.scale))[np.tril_indices(p)]])
 
     def step(point: Point) -> tuple[Point, float]:
-        yx, yy, value = expected_products(*point, cross, data.patterns)
+        coef, cov = point
+        yx, yy, value = expected_products(coef, cov, cross, data.patterns)
         coef = np.linalg.solve(moments, yx.T).T
         return (coef, (yy - coef @ yx.T) / n), value
 
@@ -91,8 +93,8 @@ def em_path(layout: Layout, data: KernelData, *, tol: float, max_iter: int) -> P
         return iterate(step, start_values(layout), tol=tol, max_iter=max_iter, scale=own_units)
     except np.linalg.LinAlgError as error:
         raise ConvergenceError(
-            f"EM met a singular covariance among {', '.join(map(repr, layout.columns))}: some of them determine each other "
-            "where they are seen together; leave one out"
+            f"EM met a singular covariance among {', '.join(map(repr, layout.columns))}: some of them determine each "
+            "other where they are seen together; leave one out"
         ) from error
 
 
@@ -110,7 +112,7 @@ def start_values(layout: Layout) -> Point:
 def expected_products(
     coef: np.ndarray, cov: np.ndarray, cross: np.ndarray, patterns: Patterns
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Σ E[y x'] and Σ E[y y'] given what is seen, and the log likelihood with its constant (Little & Rubin 2019, 11.2.1)."""
+    """Σ E[y x'], Σ E[y y'] given what is seen, and log likelihood with its constant (Little & Rubin 2019, 11.2.1)."""
     p, q = coef.shape
     yx, yy, value = np.zeros((p, q)), np.zeros((p, p)), 0.0
     for seen, products, n in zip(patterns.seen, cross, patterns.count, strict=True):

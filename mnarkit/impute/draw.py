@@ -80,7 +80,7 @@ def impute(
         check_rows(fit.spec, rows)
     check_late(fit.spec, late, rows)
     _warn_whole_numbers(fit.spec, rows)
-    seed = int(np.random.SeedSequence().entropy % 2**32) if seed is None else int(seed)  # type: ignore[operator]
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
     work = _work(fit, rows, late)
     completed = [_one(fit, work, number, seed, k) for k, number in enumerate(draw_order(fit.n_draws, m))]
     holes = ~work.layout.seen
@@ -102,7 +102,7 @@ def _work(fit: Fit, rows: IncompleteData, late: tuple[PatternMixture, ...]) -> _
 
 
 def _one(fit: Fit, work: _Work, number: int, seed: int, k: int) -> np.ndarray:
-    """The completed modelled columns of imputation k, (n, p)."""
+    """Complete the modelled columns, (n, p), for imputation k."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,)))
     parameters, amounts = draw_parameters(fit, work.layout, number)
     arguments = kernel_parameters(parameters, work.layout, work.rows)
@@ -134,8 +134,8 @@ def _move(y: np.ndarray, amount: Amount, value: float, parameters: Parameters, w
             mean = conditional_mean(work.layout.y, work.layout.x @ parameters.coef.T, parameters.cov)[0][cells, j]
             if np.any(mean <= 0):
                 raise DataError(
-                    f"{amount.component.column!r}: the conditional mean is not above 0 in {int(np.sum(mean <= 0))} of {len(mean)} rows, so percent "
-                    "has no meaning there; use unit='sd' or 'raw'"
+                    f"{amount.component.column!r}: the conditional mean is not above 0 in {int(np.sum(mean <= 0))} of "
+                    f"{len(mean)} rows, so percent has no meaning there; use unit='sd' or 'raw'"
                 )
             distance = value / 100 * mean
         case _:
@@ -144,7 +144,7 @@ def _move(y: np.ndarray, amount: Amount, value: float, parameters: Parameters, w
 
 
 def draw_order(n_draws: int, m: int) -> list[int]:
-    """The first m of a fixed order of the draws, spread over the chains laid end to end (van der Corput, base 2)."""
+    """Take the first m of a fixed order of the draws, spread over the chains end to end (van der Corput, base 2)."""
     bits = max(int(np.ceil(np.log2(n_draws))), 0)
     numbers = [int(format(k, f"0{bits}b")[::-1], 2) if bits else 0 for k in range(2**bits)]
     return [v for v in numbers if v < n_draws][:m]
@@ -155,10 +155,7 @@ def _check_m(fit: Fit, m: int) -> None:
         raise SpecError(f"m is the number of imputations, a whole number of at least 1, not {m!r}")
     if m > fit.n_draws:
         raise SpecError(f"m={m} is more than the {fit.n_draws} posterior draws; sample more draws, or take a smaller m")
-    least = min(
-        (float(note.split(" is ")[1].split(",")[0]) for note in fit.notes if "effective sample size" in note),
-        default=np.inf,
-    )
+    least = fit.draws.attrs.get("ess_min", np.inf)
     if m > least:
         warnings.warn(
             f"m={m} is above the effective sample size ({least:.0f}): the imputations repeat each other",
@@ -168,11 +165,12 @@ def _check_m(fit: Fit, m: int) -> None:
 
 
 def _late(under: PatternMixture | Sequence[PatternMixture] | None) -> tuple[PatternMixture, ...]:
-    late = () if under is None else (under,) if not isinstance(under, (list, tuple)) else tuple(under)
+    late: tuple[Any, ...] = () if under is None else (under,) if not isinstance(under, (list, tuple)) else tuple(under)
     for belief in late:
         if not isinstance(belief, PatternMixture):
             raise SpecError(
-                f"under= takes PatternMixture(...), which needs no refit; {belief!r} is fitted with mk.sample(spec.under(...), df)"
+                f"under= takes PatternMixture(...), which needs no refit; {belief!r} is fitted with "
+                "mk.sample(spec.under(...), df)"
             )
         inside = [c for c in belief.components if c.of == "model"]
         if inside:
@@ -186,7 +184,8 @@ def _warn_whole_numbers(spec: Spec, rows: IncompleteData) -> None:
         kind = getattr(getattr(dtype, "numpy_dtype", dtype), "kind", "f")
         if kind in "iub" and not rows.seen(column).all():
             warnings.warn(
-                f"{column!r} holds whole numbers ({dtype}); its imputed values are not rounded, so the column comes back as floating point",
+                f"{column!r} holds whole numbers ({dtype}); its imputed values are not rounded, "
+                "so the column comes back as floating point",
                 UserWarning,
                 stacklevel=3,
             )

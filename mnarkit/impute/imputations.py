@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -57,16 +58,17 @@ class Imputations:
     def __str__(self) -> str:
         holes = ", ".join(f"{c} ({v.shape[1]})" for c, v in self.cells.items())
         beliefs = [str(b) for b in (*self.spec.missingness, *self.under)]
-        return f"{self.m} imputations of {self.data.n} rows, holes filled in {holes}, seed {self.seed}\nunder {'; then '.join(beliefs)}"
+        head = f"{self.m} imputations of {self.data.n} rows, holes filled in {holes}, seed {self.seed}"
+        return f"{head}\nunder {'; then '.join(beliefs)}"
 
     def to_long(self, *, include_original: bool = False) -> pd.DataFrame:
-        """The completed tables stacked, as R's mice: `.imp` from 1 (0 is the incomplete table) and `.id`, the index."""
+        """Stack the completed tables, as R's mice: `.imp` from 1 (0 is the incomplete table) and `.id`, the index."""
         frames = [self.data.frame, *self] if include_original else list(self)
         first = 0 if include_original else 1
         return pd.concat([_numbered(frame, first + k) for k, frame in enumerate(frames)], ignore_index=True)
 
     def to_wide(self) -> pd.DataFrame:
-        """The table with its incomplete columns replaced by `column.1` … `column.m`."""
+        """Replace the incomplete columns of the table by `column.1` … `column.m`."""
         parts = [self.data.frame.drop(columns=list(self.cells))]
         completed = list(self)
         for column in self.cells:
@@ -74,13 +76,13 @@ class Imputations:
         return pd.concat(parts, axis=1)
 
     def to_xarray(self) -> xr.Dataset:
-        """The modelled columns as (imputation, obs) arrays; obs are row positions."""
+        """Give the modelled columns as (imputation, obs) arrays; obs are row positions."""
         completed = [IncompleteData.of(frame) for frame in self]
         arrays = {c: (("imputation", "obs"), np.stack([f.number(c) for f in completed])) for c in self.cells}
         return xr.Dataset(arrays, coords={"imputation": np.arange(self.m), "obs": np.arange(self.data.n)})
 
     def to_parquet(self, folder: str | Path) -> list[Path]:
-        """One file an imputation, `imputation-001.parquet` …; the folder is made if absent, files in it are kept.
+        """Write one file an imputation, `imputation-001.parquet` …; the folder is made if absent, files in it are kept.
 
         Raises
         ------
@@ -110,17 +112,17 @@ def _numbered(frame: pd.DataFrame, k: int) -> pd.DataFrame:
 
 
 def _fill(column: pd.Series, holes: np.ndarray, values: np.ndarray) -> pd.Series:
-    """Recorded cells keep their bits; a whole-number or boolean column with holes becomes floating, as draws are not whole."""
+    """Fill the holes; recorded cells keep their bits, whole numbers and booleans become floating, as draws are."""
     dtype = column.dtype
     if isinstance(dtype, np.dtype):
         filled = column.to_numpy(copy=True)
         filled[holes] = values
         return pd.Series(filled, index=column.index, name=column.name)
     numpy_dtype = getattr(dtype, "numpy_dtype", np.dtype(float))
-    floating = column.copy() if numpy_dtype.kind == "f" else column.astype(_floating(dtype))
+    floating: pd.Series = column.copy() if numpy_dtype.kind == "f" else column.astype(_floating(dtype))
     floating.iloc[np.flatnonzero(holes)] = values.astype(numpy_dtype if numpy_dtype.kind == "f" else float)
     return floating
 
 
-def _floating(dtype: object) -> str:
+def _floating(dtype: object) -> Literal["double[pyarrow]", "Float64"]:
     return "double[pyarrow]" if "pyarrow" in str(dtype) else "Float64"

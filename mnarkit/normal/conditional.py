@@ -87,7 +87,7 @@ def draw_unseen(
 def _given_sign(
     deviation: np.ndarray, propensity: tuple, pick: np.ndarray, level: np.ndarray, error: np.ndarray
 ) -> np.ndarray:
-    """What to add to a free draw of y_m - E y_m so that it is one given the sign of its propensity (Matheron's rule)."""
+    """Correct a free draw of y_m - E y_m to one given the sign of its propensity: what to add (Matheron's rule)."""
     u, a, rest, t, sign, (weights, slopes) = propensity
     v = a @ rest @ a
     spread = np.sqrt(t / slopes**2 + v)  # of each component of the link
@@ -100,6 +100,6 @@ def _given_sign(
 
 
 def _root(cov: np.ndarray) -> np.ndarray:
-    """A square root of a covariance that may be singular."""
+    """R with R R' = cov, which may be singular."""
     values, vectors = np.linalg.eigh(cov)
     return vectors * np.sqrt(np.maximum(values, 0.0))

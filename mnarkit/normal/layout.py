@@ -116,7 +116,7 @@ class Scaling:
 
 
 def designs_of(spec: Spec, data: IncompleteData) -> Designs:
-    """The design of the data model and of each indicator, built on the table of the fit."""
+    """Build the design of the data model and of each indicator on the table of the fit."""
     modelled = spec.model.columns
     return Designs(
         design(spec.model.predictors, data),
@@ -125,7 +125,7 @@ def designs_of(spec: Spec, data: IncompleteData) -> Designs:
 
 
 def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
-    """The arrays of a spec on a table, in the columns' own units; the table may hold other rows than the fit's."""
+    """Lay a spec out on a table, in the columns' own units; the table may hold other rows than the fit's."""
     columns = spec.model.columns
     y = np.column_stack([_values(data, c) for c in columns])
     p = len(columns)
@@ -144,7 +144,7 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
 
 
 def _values(data: IncompleteData, column: str) -> np.ndarray:
-    """A column as numbers; new rows may have nothing recorded in it."""
+    """Read a column as numbers; new rows may have nothing recorded in it."""
     return data.number(column) if data.seen(column).any() else np.full(data.n, np.nan)
 
 
@@ -164,7 +164,7 @@ def _indicator(belief: Selection | Heckman, built: Design, columns: tuple[str, .
 
 
 def amounts_of(spec: Spec, data: IncompleteData) -> tuple[Amount, ...]:
-    """The spec's amounts with the cells that each of them moves in a table."""
+    """Find the spec's amounts, and the cells that each of them moves in a table."""
     found: list[Amount] = []
     for component in (c for belief in spec.pattern_mixtures for c in belief.components):
         stem = f"{'shift' if isinstance(component, Shift) else 'scale'}_{component.column}"
@@ -181,7 +181,7 @@ def amounts_of(spec: Spec, data: IncompleteData) -> tuple[Amount, ...]:
 
 
 def standardise(layout: Layout) -> tuple[Layout, Scaling]:
-    """Center and scale every column by its recorded mean and sd; columns stay uncentered if a formula has no intercept."""
+    """Center and scale columns by their recorded means and sds; none is centered if a formula has no intercept."""
     names = [layout.terms, *(i.terms for i in layout.indicators)]
     centered = all("Intercept" in terms for terms in names)
     scale = np.nanstd(layout.y, axis=0, ddof=1)
@@ -234,7 +234,7 @@ def _model_rows(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelData:
-    """What `likelihood.loglik_and_gradient` reads besides the parameters, in its order, and how to make the parameters."""
+    """What `likelihood.loglik_and_gradient` reads besides the parameters, in its order, and how those are made."""
 
     arrays: tuple[np.ndarray, ...]
     patterns: Patterns
@@ -251,7 +251,7 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
     x = np.hstack([layout.x, *(_amount_columns(layout, i, rows) for _, i, rows in pieces)])
     indicators = layout.indicators
     rows = np.arange(len(x)) if indicators or keep_empty_rows else np.flatnonzero(layout.seen.any(axis=1))
-    seen, y = layout.seen[rows], layout.y[rows]
+    seen = layout.seen[rows]
     patterns = group_rows(seen, group[rows])
     patterns = replace(patterns, order=rows[patterns.order])
     everything = cross_products(x, layout.y, patterns) if products else np.zeros((len(patterns.group), 0, 0))

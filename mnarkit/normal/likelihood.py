@@ -5,7 +5,8 @@ z_k = D_k·x + A_k·y + c_k·w_k + e_k > 0, e_k ~ N(0, t_k). Given y_o, z_k is n
 
     ω = S_oo⁻¹ S_om A_m,   u = (D + A_m B_m − ω'B_o) x + (A_o + ω)' y_o + c·w,   v = A_m' S_mm A_m − ω' S_om A_m,
 
-so P(sign | y_o) = Φ(± u / √(t + v)); a link that is a scale mixture of probits (logit: eight) sums Σ_j p_j Φ(± u / √(t / s_j² + v)).
+so P(sign | y_o) = Φ(± u / √(t + v)); a link that is a scale mixture of probits (logit: eight) sums
+Σ_j p_j Φ(± u / √(t / s_j² + v)).
 Written as loops on purpose: on matrices this small they run and compile faster than the same code on `numpy.linalg`.
 """
 
@@ -18,7 +19,8 @@ import numpy as np
 
 __all__ = ["KERNEL_KEY", "LINKS", "loglik_and_gradient", "pack", "packed_loglik_and_gradient", "unit_loglik"]
 
-# Monahan & Stefanski (1992), Table 2.1, k = 8: expit(x) = Σ p_j Φ(s_j x), absolute error below 3e-9; the relative error grows for x < -15.
+# Monahan & Stefanski (1992), Table 2.1, k = 8: expit(x) = Σ p_j Φ(s_j x), absolute error below 3e-9;
+# the relative error grows for x < -15
 LINKS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "probit": ((1.0,), (1.0,)),
     "logit": (
@@ -315,7 +317,7 @@ def loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y,
 
 
 def pack(arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The data arrays of `loglik_and_gradient` as one vector of reals and one of whole numbers, sizes first.
+    """Lay the data arrays of `loglik_and_gradient` in one vector of reals and one of whole numbers, sizes first.
 
     Every separate array that a compiled sampler reads costs it seconds of compile time.
     """
@@ -328,7 +330,7 @@ def pack(arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 @numba.njit(cache=True)
 def take(values, at, rows, columns):
-    """The next rows x columns of a vector, and where the rest begins."""
+    """Take the next rows x columns of a vector, and say where the rest begins."""
     end = at + rows * columns
     return values[at:end].reshape((rows, columns)), end
 
@@ -351,7 +353,9 @@ def packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole):
     weights, at = take(reals, at, K, J)
     slopes, at = take(reals, at, K, J)
     cross = cross.reshape((G, size, size))
-    return loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes)
+    return loglik_and_gradient(
+        B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes
+    )
 
 
 @numba.njit(cache=True)
@@ -386,5 +390,5 @@ def unit_loglik(B, S, A, D, c, t, seen, group, start, sign, x, y, w, w_start, we
                 out[row] += log_sign(u, sign[g, i], v, t[i], weights[i], slopes[i], sizes[i])[0]
 
 
-# PyTensor finds compiled code by this key alone: a kernel that changes under an old key would silently run its old code.
+# PyTensor finds compiled code by this key alone: a kernel that changes under an old key would silently run old code
 KERNEL_KEY = hashlib.sha256(Path(__file__).read_bytes() + numba.__version__.encode()).hexdigest()

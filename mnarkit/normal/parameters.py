@@ -54,7 +54,7 @@ def kernel_parameters(par: Parameters, layout: Layout, data: KernelData, xp: Any
 
 
 def _indicator_rows(par: Parameters, layout: Layout, k: int, coef: Any, q: int, xp: Any) -> tuple[Any, Any, Any, Any]:
-    """Coefficients on y, on x and on w, and the error variance: Heckman's z = c'w + ρ (y - Bx) / σ + e, Var e = 1 - ρ²."""
+    """Give (a, d, c, t) of z = a'y + d'x + c'w + e, Var e = t; Heckman's is c'w + ρ (y - Bx) / σ + e, t = 1 - ρ²."""
     indicator, beta = layout.indicators[k], par.indicators[k]
     p, r = len(layout.columns), indicator.w.shape[1]
     one = np.eye(p)
@@ -93,7 +93,7 @@ def _mean_column(par: Parameters, layout: Layout, carry: Any, columns: tuple[int
 
 
 def _distance(value: Any, amount: Amount, cov: Any, layout: Layout, xp: Any) -> Any:
-    """A shift in the units of the layout."""
+    """Turn a shift into the units of the layout."""
     match amount.component.unit:
         case "sd":
             return value * residual_sd(cov, amount.column, amount.predictors, xp)
@@ -107,10 +107,10 @@ def _group_cov(par: Parameters, layout: Layout, columns: tuple[int, ...], scales
         return par.cov
     carry = _carry(par.cov, columns, xp)
     inner = par.cov[list(columns), :][:, list(columns)]
-    factors = 0.0
-    for column in range(len(columns)):
-        on = [par.amounts[i] for i in scales if layout.model_amounts[i].column == columns[column]]
-        factors = factors + np.eye(len(columns))[column] * (on[0] if on else 1.0)
+    factors: Any = 0.0
+    for column, one in zip(columns, np.eye(len(columns)), strict=True):
+        on = [par.amounts[i] for i in scales if layout.model_amounts[i].column == column]
+        factors = factors + one * (on[0] if on else 1.0)
     scaled = inner * factors[:, None] * factors[None, :]
     return par.cov + carry @ (scaled - inner) @ carry.T
 

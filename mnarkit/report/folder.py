@@ -23,7 +23,7 @@ __all__ = ["default_analyses", "new_folder", "save_analysis", "save_fit", "save_
 
 @contextmanager
 def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A folder to write into, which takes its name when the block ends without an error.
+    """Open a folder to write into, which takes its name when the block ends without an error.
 
     Parameters
     ----------
@@ -92,11 +92,11 @@ def save_analysis(pooled: Mapping[str, Pooled], folder: Path) -> None:
 
 
 def default_analyses(fit: Fit) -> list[str]:
-    """The data model's own regression, if it is one, and the mean of every modelled column over all rows."""
+    """List the data model's own regression, if it is one, and the mean of every modelled column over all rows."""
     own = [fit.spec.model.formula] if isinstance(fit.spec.model, Regression) else []
     return [*own, *(f"{column} ~ 1" for column in fit.spec.model.columns)]
 
 
 def read_audit(folder: Path) -> dict:
-    """What `audit.json` holds."""
+    """Read what `audit.json` holds."""
     return json.loads((folder / "audit.json").read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from mnarkit.condition import condition
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Design, Formula, design, parse
+from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.missingness import Heckman, PatternMixture, Selection, Shift
 from mnarkit.spec.spec import Spec
@@ -42,7 +43,7 @@ def check(spec: Spec, data: IncompleteData) -> None:
 
 
 def check_rows(spec: Spec, data: IncompleteData) -> None:
-    """Can a fitted spec read other rows?"""
+    """Check that a fitted spec can read other rows."""
     data.require(_columns(spec), "the spec")
     for column in spec.model.columns:
         if data.seen(column).any():
@@ -51,7 +52,7 @@ def check_rows(spec: Spec, data: IncompleteData) -> None:
 
 
 def check_late(spec: Spec, late: Sequence[PatternMixture], data: IncompleteData) -> None:
-    """Do amounts that are applied after the fit have columns, conditions and cells?"""
+    """Check that amounts applied after the fit have columns, conditions and cells."""
     if not late:
         return
     whole = Spec(spec.model, *late)
@@ -76,7 +77,8 @@ def _model(model: DataModel, data: IncompleteData) -> None:
         values = data.number(column)[seen[:, j]]
         if np.ptp(values) == 0:
             raise DataError(
-                f"{column!r} is constant: all {len(values)} recorded values are {values[0]:g}; leave it out of the model"
+                f"{column!r} is constant: all {len(values)} recorded values are {values[0]:g}; "
+                "leave it out of the model"
             )
         if len(values) < built.matrix.shape[1] + 1:
             raise DataError(
@@ -86,8 +88,8 @@ def _model(model: DataModel, data: IncompleteData) -> None:
     rows, needed = int(seen.any(axis=1).sum()), built.matrix.shape[1] + len(model.columns)
     if rows < needed:
         raise DataError(
-            f"{rows} rows have a recorded value for {len(model.columns)} modelled columns on {built.matrix.shape[1]} terms, which "
-            f"need at least {needed}; use fewer columns or predictors"
+            f"{rows} rows have a recorded value for {len(model.columns)} modelled columns on {built.matrix.shape[1]} "
+            f"terms, which need at least {needed}; use fewer columns or predictors"
         )
 
 
@@ -116,12 +118,13 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
         unseen = term.columns & set(model.columns)
         if unseen and isinstance(belief, Heckman):
             raise SpecError(
-                f"{sorted(unseen)[0]!r} is a modelled column in {belief.formula!r}; a Heckman model takes fully seen columns, and its "
-                "rho carries the unseen value (or use Selection)"
+                f"{sorted(unseen)[0]!r} is a modelled column in {belief.formula!r}; a Heckman model takes fully seen "
+                "columns, and its rho carries the unseen value (or use Selection)"
             )
         if unseen and not term.bare:
             raise SpecError(
-                f"{term.name!r} in {belief.formula!r} transforms the modelled column {sorted(unseen)[0]!r}; it can stand as it is alone"
+                f"{term.name!r} in {belief.formula!r} transforms the modelled column {sorted(unseen)[0]!r}; "
+                "it can stand as it is alone"
             )
     built = design(parsed, data, leave_out=model.columns)
     _full_rank(built, f"the predictors in {belief.formula!r}")
@@ -130,12 +133,12 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
     if data.n < len(terms):
         raise DataError(f"{belief.formula!r} has {len(terms)} coefficients for {data.n} rows; use fewer terms")
     known = [*terms, "rho"] if isinstance(belief, Heckman) else terms
-    for name, prior in belief.priors or ():
+    for name, prior in prior_table(belief.priors).items():
         if name not in known:
             raise SpecError(
                 f"the prior of {name!r} has no term in {belief.formula!r}; its parameters are {', '.join(known)}"
             )
-        if name == "rho" or isinstance(prior, float):
+        if name == "rho" or not isinstance(prior, Prior):
             continue
         if prior.family not in ("normal", "student_t", "uniform"):
             raise SpecError(
@@ -143,7 +146,8 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
             )
         if name == "Intercept" and prior.unit == "raw":
             raise SpecError(
-                f"the intercept's prior in {belief.formula!r} is at the centre of the predictors; unit='raw' is not for it"
+                f"the intercept's prior in {belief.formula!r} is at the centre of the predictors; "
+                "unit='raw' is not for it"
             )
 
 
@@ -159,8 +163,8 @@ def _amounts(belief: PatternMixture, data: IncompleteData, holes: dict[str, int]
             wrong = int(np.sum(values[data.seen(column)] <= 0))
             if wrong:
                 raise DataError(
-                    f"{column!r} has {wrong} recorded values that are not above 0, so percent has no meaning for it; use unit='sd' or 'raw' "
-                    "(on a logged column a percent p is the raw shift log(1 + p/100))"
+                    f"{column!r} has {wrong} recorded values that are not above 0, so percent has no meaning for it; "
+                    "use unit='sd' or 'raw' (on a logged column a percent p is the raw shift log(1 + p/100))"
                 )
 
 
@@ -176,28 +180,29 @@ def _model_amounts(spec: Spec) -> None:
     for component in inside:
         if component.column in selected:
             raise SpecError(
-                f"{component.column!r} has a selection model and {component} inside the model: two reasons for the same holes; "
-                "keep one, or apply the amount late with of='prediction'"
+                f"{component.column!r} has a selection model and {component} inside the model: two reasons for the "
+                "same holes; keep one, or apply the amount late with of='prediction'"
             )
 
 
 def _propensities(spec: Spec, data: IncompleteData) -> None:
-    """Two propensities that are correlated given what is seen make an orthant probability, which this version does not have."""
+    """Refuse propensities that are correlated given what is seen: their joint probability is an orthant's."""
     if len(spec.selections) < 2:
         return
     columns = spec.model.columns
     seen = np.column_stack([data.seen(c) for c in columns])
     unseen_in = [~seen[:, _reads(b, columns)] for b in spec.selections]
-    both = sum(rows.any(axis=1).astype(int) for rows in unseen_in) > 1
+    both = np.sum([rows.any(axis=1) for rows in unseen_in], axis=0) > 1
     if both.any():
         raise SpecError(
-            f"{int(both.sum())} rows have unseen values in more than one selection model ({'; '.join(b.formula for b in spec.selections)}); their "
-            "joint probability is not supported: model one indicator, and take the other as ignorable or as a PatternMixture"
+            f"{int(both.sum())} rows have unseen values in more than one selection model "
+            f"({'; '.join(b.formula for b in spec.selections)}); their joint probability is not supported: "
+            "model one indicator, and take the other as ignorable or as a PatternMixture"
         )
 
 
 def _reads(belief: Selection | Heckman, columns: tuple[str, ...]) -> list[int]:
-    """The modelled columns that a propensity depends on."""
+    """Find the modelled columns that a propensity depends on."""
     if isinstance(belief, Heckman):
         return [columns.index(belief.columns[0])]
     in_formula = {c for t in parse(belief.formula).terms for c in t.columns}
@@ -205,7 +210,7 @@ def _reads(belief: Selection | Heckman, columns: tuple[str, ...]) -> list[int]:
 
 
 def identification(spec: Spec) -> tuple[str, ...]:
-    """A sentence per selection model: which columns, if any, identify it."""
+    """Say in a sentence per selection model which columns, if any, identify it."""
     return tuple(_identified(b, spec.model) for b in spec.selections)
 
 

@@ -10,7 +10,7 @@ from mnarkit.priors import Prior, PriorItems, prior_items
 
 __all__ = ["DataModel", "MvNormal", "Regression"]
 
-type Priors = Mapping[str, Prior] | PriorItems | None
+type Priors = Mapping[str, Prior] | tuple[tuple[str, Prior], ...] | None
 
 _PRIORS = {"coef": "a slope", "intercept": "an intercept", "sd": "a residual sd", "corr": "the residual correlations"}
 

@@ -7,7 +7,7 @@ from typing import Literal
 from mnarkit.condition import condition
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
-from mnarkit.priors import Amount, PriorItems, as_amount, prior_items
+from mnarkit.priors import Amount, Prior, PriorItems, as_amount, prior_items
 
 __all__ = ["MAR", "Heckman", "Missingness", "PatternMixture", "Scale", "Selection", "Shift"]
 
@@ -62,9 +62,9 @@ class Selection:
     link : {"probit", "logit"}
         The link.
     priors : mapping of str to Prior or float, optional
-        By term (`Intercept` included): a prior per sd of the term, or in raw units with `unit="raw"`; a number fixes the
-        coefficient at that value in raw units. By default normal(0, 1.5) for slopes and normal(0, 3) for the intercept at
-        the centre of the predictors (logit: 2.5 and 5).
+        By term (`Intercept` included): a prior per sd of the term, or in raw units with `unit="raw"`; a number fixes
+        the coefficient at that value in raw units. By default normal(0, 1.5) for slopes and normal(0, 3) for the
+        intercept at the centre of the predictors (logit: 2.5 and 5).
     because : str
         The reason, in words.
 
@@ -104,8 +104,8 @@ class Selection:
         """The untestable assumption."""
         column = self.columns[0]
         return (
-            f"P({column} missing) follows {self.formula!r} with a {self.link} link, the unseen values of {column} included, "
-            f"and {column} is normal given its predictors also where it is unseen"
+            f"P({column} missing) follows {self.formula!r} with a {self.link} link, the unseen values of {column} "
+            f"included, and {column} is normal given its predictors also where it is unseen"
         )
 
     def __str__(self) -> str:
@@ -121,8 +121,8 @@ class Heckman:
     formula : str
         `"recorded(y) ~ x1 + x2"`, fully seen columns alone.
     priors : mapping of str to Prior or float, optional
-        By term as in `Selection`, and `rho`: a `uniform` prior on ρ itself, a `normal` or `student_t` prior on atanh ρ, or a
-        number in (-1, 1) that fixes ρ. By default atanh ρ ~ normal(0, 1).
+        By term as in `Selection`, and `rho`: a `uniform` prior on ρ itself, a `normal` or `student_t` prior on atanh ρ,
+        or a number in (-1, 1) that fixes ρ. By default atanh ρ ~ normal(0, 1).
     because : str
         The reason, in words.
 
@@ -154,11 +154,11 @@ class Heckman:
         rho = dict(items).get("rho")
         if isinstance(rho, float) and not -1 < rho < 1:
             raise SpecError(f"Heckman: rho is a correlation inside (-1, 1), not {rho!r}")
-        if rho is not None and not isinstance(rho, float) and rho.family not in ("uniform", "normal", "student_t"):
+        if isinstance(rho, Prior) and rho.family not in ("uniform", "normal", "student_t"):
             raise SpecError(
                 f"Heckman: the prior of rho is uniform (on rho), normal or student_t (on atanh rho), not {rho!r}"
             )
-        if rho is not None and not isinstance(rho, float) and rho.family == "uniform" and max(map(abs, rho.values)) > 1:
+        if isinstance(rho, Prior) and rho.family == "uniform" and max(map(abs, rho.values)) > 1:
             raise SpecError(f"Heckman: a uniform prior of rho lies inside [-1, 1], not {rho!r}")
         object.__setattr__(self, "formula", parsed.text)
         object.__setattr__(self, "priors", items)
@@ -178,8 +178,8 @@ class Heckman:
         """The untestable assumption."""
         column = self.columns[0]
         return (
-            f"the errors of {column} and of being recorded are bivariate normal, and what stands in {self.formula!r} but not in "
-            f"the model of {column} moves recording alone"
+            f"the errors of {column} and of being recorded are bivariate normal, and what stands in {self.formula!r} "
+            f"but not in the model of {column} moves recording alone"
         )
 
     def __str__(self) -> str:
@@ -358,8 +358,8 @@ def _indicator(text: object, kind: str, what: str) -> Formula:
         return parsed
     if what == "Heckman":
         raise FormulaError(
-            "the coefficients and rho of a Heckman model refer to being recorded, as Stata and sampleSelection print them: "
-            f"write 'recorded(y) ~ ...', not {text!r}"
+            "the coefficients and rho of a Heckman model refer to being recorded, as Stata and sampleSelection print "
+            f"them: write 'recorded(y) ~ ...', not {text!r}"
         )
     raise FormulaError(f"{what} takes '{kind}(y) ~ ...', not {text!r}")
 

@@ -21,8 +21,8 @@ class Spec:
     model : Regression or MvNormal
         The data model.
     *missingness : MAR, Selection, Heckman or PatternMixture
-        The beliefs, at most one selection model a column; none is MAR. Holes that no belief names are taken as ignorable
-        given the values seen and the other indicators.
+        The beliefs, at most one selection model a column; none is MAR. Holes that no belief names are taken as
+        ignorable given the values seen and the other indicators.
     because : str
         The reason, in words; it goes into the audit record.
 
@@ -74,11 +74,11 @@ class Spec:
         return tuple(b for b in self.missingness if isinstance(b, PatternMixture))
 
     def under(self, *missingness: Missingness, because: str = "") -> "Spec":
-        """The same data model under other beliefs."""
+        """Keep the data model and take other beliefs."""
         return Spec(self.model, *missingness, because=because)
 
     def mar(self) -> "Spec":
-        """The MAR counterpart: the same data model, ignorable holes."""
+        """Give the MAR counterpart: the same data model, ignorable holes."""
         return Spec(self.model)
 
     def to_yaml(self) -> str:
