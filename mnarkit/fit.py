@@ -17,7 +17,7 @@ from mnarkit.priors import Prior
 from mnarkit.spec.files import from_json, read_spec
 from mnarkit.spec.spec import Spec
 
-__all__ = ["Fit", "draw_parameters", "load_fit"]
+__all__ = ["Fit", "draw_parameters", "load_fit", "stacked_draws"]
 
 _FILES = ("spec.yaml", "posterior.nc", "data.parquet", "fit.json")
 
@@ -113,12 +113,17 @@ def _write_table(frame: pd.DataFrame, path: Path) -> None:
         ) from error
 
 
-def draw_parameters(fit: Fit, layout: Layout, number: int) -> tuple[Parameters, dict[str, float]]:
-    """Draw `number` (chains laid end to end) in the columns' own units, and every amount by name."""
-    posterior = fit.draws["posterior"].dataset
-    chain, draw = divmod(number, posterior.sizes["draw"])
-    at = {name: posterior[name].values[chain, draw] for name in posterior.data_vars}
-    sd = np.asarray(at["sd"])
+def stacked_draws(fit: Fit) -> dict[str, np.ndarray]:
+    """Every posterior variable with its chains laid end to end: (draws, ...)."""
+    posterior = fit.draws["posterior"].to_dataset()
+    arrays = {str(name): variable.values for name, variable in posterior.data_vars.items()}
+    return {name: values.reshape(fit.n_draws, *values.shape[2:]) for name, values in arrays.items()}
+
+
+def draw_parameters(draws: dict[str, np.ndarray], layout: Layout, number: int) -> tuple[Parameters, dict[str, float]]:
+    """Draw `number` of `stacked_draws` in the columns' own units, and every amount by name."""
+    at = {name: values[number] for name, values in draws.items()}
+    sd = at["sd"]
     corr = at.get("corr", np.ones((1, 1)))
     declared = {a.name: a.component.amount for a in layout.amounts}
     amounts = {name: float(at[name]) if isinstance(amount, Prior) else amount for name, amount in declared.items()}

@@ -22,7 +22,7 @@ from mnarkit.data import IncompleteData
 from mnarkit.em.normal import em_path
 from mnarkit.errors import ConvergenceError, ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.families import DEFAULTS
-from mnarkit.fit import Fit, draw_parameters
+from mnarkit.fit import Fit, draw_parameters, stacked_draws
 from mnarkit.normal.correlation import partial_correlations
 from mnarkit.normal.layout import kernel_data
 from mnarkit.normal.likelihood import unit_loglik
@@ -230,9 +230,10 @@ def _add_loglik(fit: Fit, built: Built) -> None:
     if n * fit.n_draws > _MOST_LOGLIK:
         return
     rows = kernel_data(built.layout, keep_empty_rows=True, products=False)
+    draws = stacked_draws(fit)
     values, row = np.empty((fit.n_draws, n)), np.empty(n)
     for number in range(fit.n_draws):
-        parameters, _ = draw_parameters(fit, built.layout, number)
+        parameters, _ = draw_parameters(draws, built.layout, number)
         arguments = (*kernel_parameters(parameters, built.layout, rows), *rows.arrays[1:], row)
         unit_loglik(*arguments)
         values[number, rows.patterns.order] = row
@@ -265,24 +266,26 @@ def _troubles(fit: Fit) -> tuple[str, ...]:
         fit.draws.attrs["rhat_max"] = round(rhat, 4)
         if rhat > _RHAT:
             found.append(
-                f"R-hat of {most} is {rhat:.3f}, above {_RHAT}: the chains disagree, do not use these draws; tune longer"
+                f"R-hat of {most} is {rhat:.3f}, above {_RHAT}: the chains disagree, do not use these draws; "
+                "tune longer"
             )
     return tuple(found)
 
 
 def _free(posterior: xr.Dataset) -> xr.Dataset:
-    """The posterior without what cannot move: the diagonal and the upper half of the correlations."""
+    """Drop what cannot move from the posterior: the diagonal and the upper half of the correlations."""
     if "corr" not in posterior:
         return posterior
     labels = posterior["column_name"].values
     rows, columns = np.tril_indices(len(labels), -1)
     pairs = [f"{labels[i]}, {labels[j]}" for i, j in zip(rows, columns, strict=True)]
-    below = xr.DataArray(posterior["corr"].values[:, :, rows, columns], dims=("chain", "draw", "pair"), coords={"pair": pairs})
+    values = posterior["corr"].values[:, :, rows, columns]
+    below = xr.DataArray(values, dims=("chain", "draw", "pair"), coords={"pair": pairs})
     return posterior.drop_vars("corr").assign(corr=below)
 
 
 def _worst(values: xr.Dataset, pick: Callable[..., Any]) -> tuple[str, float]:
-    """The parameter with the smallest or largest value, with its coordinates."""
+    """Find the parameter with the smallest or largest value, with its coordinates."""
     each = {str(name): float(pick(v.values)) for name, v in values.data_vars.items() if np.isfinite(v.values).any()}
     name = (min if pick is np.nanmin else max)(each, key=lambda k: each[k])
     array = values[name]

@@ -412,8 +412,8 @@ def simulated(rng: np.random.Generator, n: int = 200) -> pd.DataFrame:
 
 REPEATED = [
     pytest.param(mk.Regression("y ~ x"), 60, id="regression, quick"),
-    pytest.param(mk.Regression("y ~ x"), 4000, id="regression", marks=pytest.mark.slow),
-    pytest.param(mk.MvNormal("y", "aux", given="x"), 4000, id="joint with an auxiliary", marks=pytest.mark.slow),
+    pytest.param(mk.Regression("y ~ x"), 1500, id="regression", marks=pytest.mark.slow),
+    pytest.param(mk.MvNormal("y", "aux", given="x"), 1500, id="joint with an auxiliary", marks=pytest.mark.slow),
 ]
 
 

@@ -683,7 +683,11 @@ STORED = {
 def test_a_fit_whose_table_parquet_stores_otherwise_comes_back(name: str, tmp_path: Path) -> None:
     fit = regression(frame=TABLE.assign(more=STORED[name]))
     back = mk.load_fit(fit.save(tmp_path))
-    pd.testing.assert_frame_equal(back.data.frame, fit.data.frame, check_exact=True)
+    before, after = (f.data.frame["more"] for f in (fit, back))
+    assert before.isna().tolist() == after.isna().tolist()
+    assert isinstance(before.dtype, pd.CategoricalDtype) == isinstance(after.dtype, pd.CategoricalDtype)
+    assert before.dropna().tolist() == after.dropna().tolist()
+    assert np.array_equal(values(mk.impute(back, 2, seed=1)), values(mk.impute(fit, 2, seed=1)))
 
 
 def tamper_table(folder: Path) -> None:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import special, stats
 
-from mnarkit.normal.likelihood import LINKS, log_normal_cdf, log_sign, loglik_and_gradient, unit_loglik
+from mnarkit.normal.likelihood import (
+    LINKS,
+    log_normal_cdf,
+    log_sign,
+    loglik_and_gradient,
+    pack,
+    packed_loglik_and_gradient,
+    unit_loglik,
+)
 from mnarkit.normal.patterns import cross_products, group_rows
 
 PROBIT, LOGIT = (tuple(map(np.array, LINKS[link])) for link in ("probit", "logit"))
@@ -202,6 +210,15 @@ def test_value_equals_a_row_by_row_computation(links: tuple[str, ...], p: int, q
 def test_unit_values_sum_to_the_whole() -> None:
     made = problem(11, links=("logit", "probit"))
     assert made.units().sum() == pytest.approx(made.value(), rel=1e-13)
+
+
+@pytest.mark.parametrize("links", [(), ("probit", "logit")])
+def test_packed_arrays_are_read_as_the_arrays(links: tuple[str, ...]) -> None:
+    made = problem(4, links=links)
+    reals, whole = pack(made.arrays)
+    packed = packed_loglik_and_gradient(*made.point, reals, whole.astype(np.int32))  # as PyMC stores whole numbers
+    for one, other in zip(packed, loglik_and_gradient(*made.point, *made.arrays), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_rows_in_another_order_have_the_same_value() -> None:

@@ -23,7 +23,7 @@ pt: Any = pytensor.tensor
 
 
 def add_data_model(model: DataModel, layout: Layout, scaling: Scaling) -> tuple[Any, Any]:
-    """`coef_z`, `sd_z` and, for several columns, `corr_chol_z`: (coefficients, residual covariance)."""
+    """`coef_z`, `sd_z` and, for several columns, `partial_corr_z`: (coefficients, residual covariance)."""
     priors = {**{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")}, **prior_table(model.priors)}
     p = len(layout.columns)
     each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]

@@ -61,14 +61,16 @@ class Covariance(Op):
     __props__ = ()
     gufunc_signature = "(p),(k)->(p,p)"
 
-    def make_node(self, sd, partial):
+    def make_node(self, *inputs):
+        sd, partial = inputs
         return Apply(self, [pt.as_tensor(sd), pt.as_tensor(partial)], [pt.dmatrix()])
 
-    def perform(self, node, inputs, outputs):
-        outputs[0][0] = covariance(*inputs)
+    def perform(self, node, inputs, output_storage):
+        output_storage[0][0] = covariance(*inputs)
 
     def pullback(self, inputs, outputs, cotangents):
-        return CovarianceGradient()(*inputs, cotangents[0])
+        gradients: Any = CovarianceGradient()(*inputs, cotangents[0])
+        return gradients
 
     def infer_shape(self, node, shapes):
         return [(shapes[0][0], shapes[0][0])]
@@ -79,11 +81,12 @@ class CovarianceGradient(Op):
 
     __props__ = ()
 
-    def make_node(self, sd, partial, seed):
+    def make_node(self, *inputs):
+        sd, partial, seed = inputs
         return Apply(self, [sd, partial, pt.as_tensor(seed)], [pt.dvector(), pt.dvector()])
 
-    def perform(self, node, inputs, outputs):
-        for storage, value in zip(outputs, covariance_gradient(*inputs), strict=True):
+    def perform(self, node, inputs, output_storage):
+        for storage, value in zip(output_storage, covariance_gradient(*inputs), strict=True):
             storage[0] = value
 
     def infer_shape(self, node, shapes):

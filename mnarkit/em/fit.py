@@ -27,6 +27,8 @@ class EMFit:
     ----------
     spec, data : Spec, IncompleteData
         What was fitted to what.
+    layout : Layout
+        The spec laid out on the table, in the columns' units.
     coef, cov : (p, q), (p, p) arrays
         Regression coefficients (a row per modelled column) and residual covariance (divisor n), in the columns' units.
     loglik : float

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import ConvergenceWarning, DataError, SpecError
-from mnarkit.fit import Fit, draw_parameters
+from mnarkit.fit import Fit, draw_parameters, stacked_draws
 from mnarkit.impute.imputations import Imputations
 from mnarkit.normal.conditional import conditional_mean, draw_unseen
 from mnarkit.normal.layout import Amount, KernelData, Layout, amounts_of, designs_of, kernel_data, lay_out
@@ -82,7 +82,7 @@ def impute(
     _warn_whole_numbers(fit.spec, rows)
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
     work = _work(fit, rows, late)
-    completed = [_one(fit, work, number, seed, k) for k, number in enumerate(draw_order(fit.n_draws, m))]
+    completed = [_one(work, number, seed, k) for k, number in enumerate(draw_order(fit.n_draws, m))]
     holes = ~work.layout.seen
     cells = {c: np.stack([y[holes[:, j], j] for y in completed]) for j, c in enumerate(work.layout.columns)}
     return Imputations(rows, cells, fit.spec, late, seed, m)
@@ -90,6 +90,7 @@ def impute(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Work:
+    draws: dict[str, np.ndarray]
     layout: Layout
     rows: KernelData
     late: tuple[Amount, ...]
@@ -98,13 +99,13 @@ class _Work:
 def _work(fit: Fit, rows: IncompleteData, late: tuple[PatternMixture, ...]) -> _Work:
     layout = lay_out(fit.spec, rows, designs_of(fit.spec, fit.data))
     added = amounts_of(Spec(fit.spec.model, *late), rows) if late else ()
-    return _Work(layout, kernel_data(layout, keep_empty_rows=True, products=False), added)
+    return _Work(stacked_draws(fit), layout, kernel_data(layout, keep_empty_rows=True, products=False), added)
 
 
-def _one(fit: Fit, work: _Work, number: int, seed: int, k: int) -> np.ndarray:
+def _one(work: _Work, number: int, seed: int, k: int) -> np.ndarray:
     """Complete the modelled columns, (n, p), for imputation k."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,)))
-    parameters, amounts = draw_parameters(fit, work.layout, number)
+    parameters, amounts = draw_parameters(work.draws, work.layout, number)
     arguments = kernel_parameters(parameters, work.layout, work.rows)
     y = draw_unseen(arguments, work.rows, work.layout.y, rng)
     moved = [(a, amounts[a.name]) for a in work.layout.amounts if a.component.of == "prediction"]

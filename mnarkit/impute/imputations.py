@@ -29,8 +29,8 @@ class Imputations:
         Per column, the values of its holes in row order, one row an imputation.
     spec, under : Spec, tuple of PatternMixture
         The belief of the fit, and the late ones applied on top.
-    seed : int
-        The seed; imputation k depends on it and on k alone.
+    seed, m : int
+        The seed, and how many imputations; imputation k depends on the seed and on k alone.
     """
 
     data: IncompleteData

@@ -1,7 +1,7 @@
 """A covariance from standard deviations and partial correlations, with its gradient, as plain functions of arrays.
 
-Σ = M M', M_ij = s_i L_ij, and L the Cholesky factor of the correlation matrix whose partial correlation of i > j given the
-columns before j is P_ij: L_ij = P_ij √Π_{k<j} (1 - P_ik²), L_ii = √Π_{k<i} (1 - P_ik²)
+Σ = M M', M_ij = s_i L_ij, and L the Cholesky factor of the correlation matrix whose partial correlation of i > j given
+the columns before j is P_ij: L_ij = P_ij √Π_{k<j} (1 - P_ik²), L_ii = √Π_{k<i} (1 - P_ik²)
 (Lewandowski, Kurowicka & Joe 2009, section 2.4). P comes as a vector, row by row below the diagonal.
 """
 
@@ -47,7 +47,7 @@ def covariance(sd, partial):
 
 @numba.njit(cache=True)
 def covariance_gradient(sd, partial, seed):
-    """The gradient in (s, P) of Σ_ij seed_ij Σ_ij."""
+    """∂/∂(s, P) of Σ_ij seed_ij Σ_ij."""
     p = len(sd)
     root, before = correlation_root(partial, p)
     d_sd, d_partial = np.zeros(p), np.zeros(len(partial))
