@@ -127,9 +127,9 @@ class IncompleteData:
             kind = series.dtype
             levels = [kind.ordered, *map(repr, kind.categories)] if isinstance(kind, pd.CategoricalDtype) else []
             digest.update(json.dumps([name, str(kind), levels]).encode())
-            told = (
-                series.map(repr) if pd.api.types.is_object_dtype(kind) else series
-            )  # objects that cannot be hashed have a repr
+            told = series
+            if pd.api.types.is_object_dtype(kind):  # every object has a repr, not every one a hash; a hole is a hole
+                told = series.where(series.notna(), None).map(repr)
             hashes = pd.util.hash_pandas_object(told, index=False, categorize=False)
             digest.update(hashes.to_numpy().tobytes())
         return digest.hexdigest()

@@ -99,7 +99,7 @@ def run_demo(out: str | Path, *, overwrite: bool = False, seed: int = 1, m: int 
         f"\nWritten to [bold]{out}[/bold] in {time.perf_counter() - began:.0f} s: " + ", ".join(_contents(Path(out)))
     )
     console.print(
-        f"Next: look at {Path(out) / 'figures'}, or run [bold]mnarkit fit spec.yaml data.csv --out run[/bold] on a table of your own."
+        f"Next: look at {Path(out) / 'figures'}; for a table of your own: mnarkit fit spec.yaml data.csv --out run"
     )
 
 
@@ -138,8 +138,8 @@ def _complete_cases(wages: pd.DataFrame) -> Assumption:
         _of_one_table(seen),
         f"the {len(seen)} recorded women stand for all {len(wages)}",
         "nothing: it looks at recorded wages alone",
-        "with only the response unseen it equals MAR for the equation, but not for the mean, which ignores that the others have "
-        "less schooling and experience",
+        "with only the response unseen it equals MAR for the equation, but not for the mean, which ignores that the "
+        "others have less schooling and experience",
     )
 
 
@@ -149,7 +149,7 @@ def _of_one_table(frame: pd.DataFrame) -> pd.DataFrame:
     for formula in (EQUATION, MEAN):
         made = analyze([frame], formula)
         error = np.sqrt(made.variances[0])
-        parts.append(_with_interval(formula, made.terms, made.estimates[0], error, stdtrit(made.df_complete, 0.975)))
+        parts.append(_with_interval(formula, made.terms, made.estimates[0], error, stdtrit(made.df_complete or np.inf, 0.975)))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -168,7 +168,7 @@ def _maximum_likelihood(wages: pd.DataFrame) -> Assumption:
     )
 
 
-def _with_interval(formula: str, terms: Any, estimate: Any, error: Any, quantile: float) -> pd.DataFrame:
+def _with_interval(formula: str, terms: Any, estimate: Any, error: Any, quantile: Any) -> pd.DataFrame:
     estimate, error = np.asarray(estimate), np.asarray(error)
     low, high = estimate - quantile * error, estimate + quantile * error
     numbers = {"estimate": estimate, "std_error": error, "ci_low": low, "ci_high": high}
@@ -181,8 +181,9 @@ def _pooled(imputations: Imputations) -> pd.DataFrame:
 
 
 def _pooled_rows(imputed: dict[str, Imputations], fits: dict[str, Fit]) -> list[Assumption]:
-    rho = fits["Heckman"].draws["posterior"]["rho_lwage"].values
-    slope = fits["selection"].draws["posterior"]["missing_lwage"].sel(missing_lwage_term="lwage").values
+    rho = np.asarray(fits["Heckman"].draws["posterior"].to_dataset()["rho_lwage"])
+    omission = fits["selection"].draws["posterior"].to_dataset()["missing_lwage"]
+    slope = np.asarray(omission.sel(missing_lwage_term="lwage"))
     omitted = f"{slope.mean():.2f} (posterior sd {slope.std():.2f})"
     told = {
         "MAR, imputed": (
@@ -191,15 +192,17 @@ def _pooled_rows(imputed: dict[str, Imputations], fits: dict[str, Fit]) -> list[
             "the same",
         ),
         "Heckman": (
-            "wage and participation share unobserved causes (normal errors, correlation ρ); children, age and other income "
-            "move participation, not the wage",
-            f"that exclusion; ρ = {rho.mean():.2f} (posterior sd {rho.std():.2f}), so selection is not evident if it holds",
+            "wage and participation share unobserved causes (normal errors, correlation ρ); children, age and other "
+            "income move participation, not the wage",
+            f"that exclusion; under it ρ = {rho.mean():.2f} (posterior sd {rho.std():.2f})",
             "whether children, age or other income lower the wage itself",
         ),
         "selection (omission)": (
             "the wage itself decides who works; schooling and experience play no part besides, a belief by omission",
-            f"that omission (they act as shadow variables): it moves the coefficient of lwage to {omitted}, and every answer with it",
-            "the imputations alone do not show it: put educ, exper and expersq back and see whether the coefficient of lwage stays",
+            "that omission (they act as shadow variables): it moves the coefficient of lwage to "
+            f"{omitted}, and every answer with it",
+            "the imputations alone do not show it: put educ, exper and expersq back and see whether the coefficient of "
+            "lwage stays",
         ),
     }
     for amount in SHIFTS:
@@ -222,8 +225,8 @@ def _print_table(console: Console, rows: Sequence[Assumption]) -> None:
     for row in rows:
         cells = []
         for name, formula in columns.items():
-            term = "Intercept" if formula == MEAN else name
-            found = row.estimates.query("analysis == @formula and term == @term").iloc[0]
+            of_analysis = row.estimates[row.estimates["analysis"] == formula]
+            found = of_analysis[of_analysis["term"] == ("Intercept" if formula == MEAN else name)].iloc[0]
             unit = 100 if name == "expersq" else 1
             cells.append(f"{unit * found['estimate']:.3f} ({unit * found['std_error']:.3f})")
         table.add_row(row.name, *cells)

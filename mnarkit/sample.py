@@ -22,7 +22,7 @@ from mnarkit.data import IncompleteData
 from mnarkit.em.normal import em_path
 from mnarkit.errors import ConvergenceError, ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.families import DEFAULTS
-from mnarkit.fit import Fit, draw_parameters, stacked_draws
+from mnarkit.fit import Fit, checked_seed, draw_parameters, stacked_draws
 from mnarkit.normal.correlation import partial_correlations
 from mnarkit.normal.layout import kernel_data
 from mnarkit.normal.likelihood import unit_loglik
@@ -103,7 +103,7 @@ def sample(
     rests = identification(spec)
     for sentence in rests:
         warnings.warn(sentence, IdentificationWarning, stacklevel=2)
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+    seed = checked_seed(seed)
     compiled = _compile(spec, built, data, model)
     tree = nutpie.sample(
         compiled,

@@ -508,13 +508,11 @@ def test_other_rows_that_are_refused(rows: object, said: str) -> None:
     assert one_line(caught)
 
 
-@pytest.mark.xfail(strict=True, reason="a column of None is of dtype object, and stays so when it is filled")
 def test_other_rows_with_none_for_every_value_come_back_as_numbers() -> None:
     rows = table(n=7, seed=8).assign(y=None)
     assert mk.impute(regression(), 2, seed=1, data=rows)[0]["y"].dtype == np.dtype(float)
 
 
-@pytest.mark.xfail(strict=True, reason="the recorded sd is taken from the new rows, and is NaN where they have none")
 def test_the_recorded_sd_is_that_of_the_fit_for_other_rows() -> None:
     rows = table(n=7, seed=8).assign(y=np.nan)
     plain, other = (
@@ -523,9 +521,6 @@ def test_the_recorded_sd_is_that_of_the_fit_for_other_rows() -> None:
     np.testing.assert_allclose(other - plain, TABLE["y"].std(), atol=1e-12)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=DataError, reason="percent reads the column before it asks whether anything is recorded"
-)
 def test_percent_of_other_rows_with_nothing_recorded() -> None:
     rows = table(n=7, seed=8).assign(y=np.nan)
     plain, other = (
@@ -585,7 +580,6 @@ def test_wide_has_a_column_an_imputation() -> None:
     pd.testing.assert_index_equal(wide.index, TABLE.index)
 
 
-@pytest.mark.xfail(strict=True, reason="every modelled column is repeated, also one without holes")
 def test_wide_leaves_complete_columns_alone() -> None:
     frame = TABLE.assign(v=1.0 + TABLE["x"])
     assert mk.impute(joint(frame=frame), 2, seed=1).to_wide().columns.tolist() == [
@@ -676,9 +670,6 @@ STORED = {
 }
 
 
-@pytest.mark.xfail(
-    strict=True, raises=MnarkitError, reason="parquet gives another dtype back, and the fingerprint reads the dtype"
-)
 @pytest.mark.parametrize("name", STORED)
 def test_a_fit_whose_table_parquet_stores_otherwise_comes_back(name: str, tmp_path: Path) -> None:
     fit = regression(frame=TABLE.assign(more=STORED[name]))
@@ -722,7 +713,6 @@ def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
     assert one_line(caught)
 
 
-@pytest.mark.xfail(strict=True, reason="errors of the readers are passed on")
 @pytest.mark.parametrize("name", ["posterior.nc", "data.parquet", "fit.json"])
 def test_a_damaged_file_is_said_in_one_line(name: str, tmp_path: Path) -> None:
     (regression().save(tmp_path) / name).write_text("{")

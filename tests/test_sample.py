@@ -19,7 +19,9 @@ def test_heckman_agrees_with_maximum_likelihood_under_wide_priors():
     wide = {"rho": mk.Prior("normal", 0, 10)} | {
         t: mk.Prior("normal", 0, 30) for t in ("Intercept", "married", "children", "education", "age")
     }
-    model = mk.Regression("wage ~ education + age", priors={"coef": mk.Prior("normal", 0, 30), "sd": mk.Prior("half_student_t", 1, 100)})
+    model = mk.Regression(
+        "wage ~ education + age", priors={"coef": mk.Prior("normal", 0, 30), "sd": mk.Prior("half_student_t", 1, 100)}
+    )
     spec = mk.Spec(model, mk.Heckman("recorded(wage) ~ married + children + education + age", priors=wide))
     fit = mk.sample(spec, data, draws=2000, seed=11, progress=False)
     assert fit.draws.attrs["rhat_max"] < 1.01
@@ -40,7 +42,10 @@ def test_heckman_agrees_with_maximum_likelihood_under_wide_priors():
     }
     draws = {
         **{t: coef.sel(term=t).values for t in ("education", "age", "Intercept")},
-        **{f"s:{t}": recorded.sel(recorded_wage_term=t).values for t in ("married", "children", "education", "age", "Intercept")},
+        **{
+            f"s:{t}": recorded.sel(recorded_wage_term=t).values
+            for t in ("married", "children", "education", "age", "Intercept")
+        },
         "athrho": np.arctanh(posterior["rho_wage"].values),
         "lnsigma": np.log(posterior["sd"].values[..., 0]),
     }
@@ -73,11 +78,21 @@ BLIMP_SHIFT = {
 def regression_of_y(posterior, center: float) -> dict[str, np.ndarray]:
     """y on d1, d2 and x1 - center out of the joint model of (y, x1, x2, x3) given d1 and d2, draw by draw."""
     sd = posterior["sd"]
-    slope = posterior["corr"].sel(column_name="y", column_name_2="x1") * sd.sel(column_name="y") / sd.sel(column_name="x1")
+    slope = (
+        posterior["corr"].sel(column_name="y", column_name_2="x1") * sd.sel(column_name="y") / sd.sel(column_name="x1")
+    )
     coef = posterior["coef"]
-    rest = {t: (coef.sel(column_name="y", term=t) - slope * coef.sel(column_name="x1", term=t)).values for t in ("Intercept", "d1", "d2")}
+    rest = {
+        t: (coef.sel(column_name="y", term=t) - slope * coef.sel(column_name="x1", term=t)).values
+        for t in ("Intercept", "d1", "d2")
+    }
     residual = sd.sel(column_name="y") ** 2 - slope**2 * sd.sel(column_name="x1") ** 2
-    return {**rest, "Intercept": rest["Intercept"] + slope.values * center, "x1": slope.values, "resvar": residual.values}
+    return {
+        **rest,
+        "Intercept": rest["Intercept"] + slope.values * center,
+        "x1": slope.values,
+        "resvar": residual.values,
+    }
 
 
 def compare(draws: dict[str, np.ndarray], published: dict[str, tuple[float, ...]]) -> None:
@@ -92,7 +107,7 @@ JOINT = mk.MvNormal("x1", "y", "x2", "x3", given="d1 + d2", priors={"sd": mk.Pri
 
 
 def with_factored_priors(model: pm.Model) -> pm.Model:
-    """Flat slopes of x1, then y, then x2 and x3, each given the ones before; residual variances flat, y's proportional to it.
+    """Flat slopes of x1, y, x2 and x3, each given the ones before; residual variances flat, y's proportional to it.
 
     Blimp prints a flat prior for y's variance too. Its two runs on these data scatter around what that gives, the upper
     limits by 0.07 and 0.21 posterior SD; a density proportional to the variance is within 0.15 SD of both.

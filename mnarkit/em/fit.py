@@ -8,7 +8,7 @@ import pandas as pd
 
 from mnarkit.data import IncompleteData
 from mnarkit.em.loop import Path
-from mnarkit.errors import DataError, FormulaError
+from mnarkit.errors import ConvergenceError, DataError, FormulaError
 from mnarkit.formula import design, parse
 from mnarkit.normal.conditional import conditional_mean
 from mnarkit.normal.layout import Layout, Scaling, kernel_data, standardise
@@ -17,6 +17,8 @@ from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.spec.spec import Spec
 
 __all__ = ["EMFit"]
+
+_FLAT = 1e-9  # smallest over largest eigenvalue of the information; its differences are good to 1e-10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,14 +132,19 @@ class EMFit:
                 "the predictors of a projection are fully seen"
             )
         built = design(parsed, self.data)
-        estimate, variance = _projection(self, built.matrix, self.layout.columns.index(parsed.response))
+        given = np.array([any(c in t.columns for t in parsed.terms) for c in self.layout.columns])
+        estimate, variance = _projection(self, built.matrix, self.layout.columns.index(parsed.response), given)
         return pd.DataFrame({"term": built.names, "estimate": estimate, "std_error": np.sqrt(np.diag(variance))})
 
     def __str__(self) -> str:
         left = f", {self.n_empty} rows with nothing seen left out" if self.n_empty else ""
         went = f"{self.iterations} steps, {self.reason}"
         head = f"EM under MAR: n = {self.n}{left}, log likelihood {self.loglik:.4f}, {went}"
-        return f"{head}\n{self.to_frame().to_string(index=False, float_format=lambda v: f'{v:.6g}')}"
+        try:
+            table = self.to_frame()
+        except ConvergenceError as error:
+            return f"{head}\n{self.params.to_string()}\n{error}"
+        return f"{head}\n{table.to_string(index=False, float_format=lambda v: f'{v:.6g}')}"
 
 
 def _coef_back(coef: np.ndarray, layout: Layout, scaling: Scaling) -> np.ndarray:
@@ -210,10 +217,29 @@ def _delta(fit: EMFit, function: Callable[[np.ndarray, np.ndarray], np.ndarray])
         return function(_coef_back(coef, fit.layout, scaling), _cov_back(cov, scaling))
 
     jacobian = _slopes(own_units, theta)
-    return jacobian @ np.linalg.solve(_information(standard, theta), jacobian.T)
+    return jacobian @ _inverse_information(standard, theta) @ jacobian.T
 
 
-def _projection(fit: EMFit, x: np.ndarray, j: int) -> tuple[np.ndarray, np.ndarray]:
+def _inverse_information(standard: Layout, theta: np.ndarray) -> np.ndarray:
+    """The covariance of the packed parameters, refused where the likelihood is flat."""
+    information = _information(standard, theta)
+    values = np.linalg.eigvalsh(information)
+    if values[0] > _FLAT * values[-1]:
+        return np.linalg.inv(information)
+    seen = standard.seen.astype(float)
+    apart = np.argwhere(np.triu(seen.T @ seen == 0))
+    names = (
+        " and ".join(repr(standard.columns[j]) for j in apart[0])
+        if len(apart)
+        else ", ".join(map(repr, standard.columns))
+    )
+    why = f"{names} are never seen together" if len(apart) else f"the data do not tell all parameters of {names}"
+    raise ConvergenceError(
+        f"no standard errors: the likelihood is flat at its maximum, {why}; leave one out, or use a prior"
+    )
+
+
+def _projection(fit: EMFit, x: np.ndarray, j: int, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Estimate and variance of P ŷ, P = (X'X)⁻¹X', ŷ = E[y_j | seen], from the linearisation in (data, θ).
 
     Var = Σ P_i P_i' (Var ŷ_i + misfit_i²) + M I⁻¹ J' + J I⁻¹ M' - J I⁻¹ J', with J = ∂Pŷ/∂θ and M = ∂P Bx/∂θ; the cross
@@ -222,6 +248,7 @@ def _projection(fit: EMFit, x: np.ndarray, j: int) -> tuple[np.ndarray, np.ndarr
     standard, scaling, theta = _standard_point(fit)
     p, q = fit.coef.shape
     hat = np.linalg.solve(x.T @ x, x.T)
+    known = np.where(given, standard.y, np.nan)
     scale, center = scaling.scale[j], scaling.center[j]
 
     def predicted(at: np.ndarray) -> np.ndarray:
@@ -229,13 +256,15 @@ def _projection(fit: EMFit, x: np.ndarray, j: int) -> tuple[np.ndarray, np.ndarr
         return center + scale * conditional_mean(standard.y, standard.x @ coef.T, cov)[0][:, j]
 
     def fitted(at: np.ndarray) -> np.ndarray:
-        return center + scale * standard.x @ _unpack(at, p, q)[0][j]
+        coef, cov = _unpack(at, p, q)
+        return center + scale * conditional_mean(known, standard.x @ coef.T, cov)[0][:, j]
 
     estimate = hat @ predicted(theta)
     coef, cov = _unpack(theta, p, q)
     unseen = conditional_mean(standard.y, standard.x @ coef.T, cov)[1][:, j]
-    spread = scale**2 * (cov[j, j] - unseen) + (fitted(theta) - x @ estimate) ** 2
+    around = conditional_mean(known, standard.x @ coef.T, cov)[1][:, j]
+    spread = scale**2 * (around - unseen) + (fitted(theta) - x @ estimate) ** 2
     own, whole = _slopes(lambda at: hat @ predicted(at), theta), _slopes(lambda at: hat @ fitted(at), theta)
-    inverse = np.linalg.inv(_information(standard, theta))
+    inverse = _inverse_information(standard, theta)
     cross = whole @ inverse @ own.T
     return estimate, (hat * spread) @ hat.T + cross + cross.T - own @ inverse @ own.T

@@ -13,6 +13,8 @@ from mnarkit.spec.spec import Spec
 
 __all__ = ["em", "em_path", "start_values"]
 
+_SINGULAR = 1e-10  # the smallest eigenvalue of a correlation matrix that double precision still tells from 0
+
 
 def em(spec: Spec, df: object, *, tol: float = 1e-8, max_iter: int = 10_000) -> EMFit:
     """Maximise log f(y_seen | B, Σ), the observed-data likelihood under MAR, by EM.
@@ -26,7 +28,8 @@ def em(spec: Spec, df: object, *, tol: float = 1e-8, max_iter: int = 10_000) -> 
     df : DataFrame
         The table; rows in which no modelled column is seen are left out, and counted.
     tol : float
-        Stop when no parameter changed by more: absolute below 0.01, relative above. SAS PROC MI has 1e-4.
+        Stop when no parameter of the standardised columns changed by more: absolute below 0.01, relative above, as SAS
+        PROC MI, whose default is 1e-4.
     max_iter : int
         At most so many steps; reaching it gives `converged=False`, never an error.
 
@@ -71,31 +74,36 @@ def em(spec: Spec, df: object, *, tol: float = 1e-8, max_iter: int = 10_000) -> 
 
 
 def em_path(layout: Layout, data: KernelData, *, tol: float, max_iter: int) -> Path:
-    """Run the loop on a standardised layout; parameters are judged in the columns' own units."""
+    """Run the loop on a standardised layout, where the change of the parameters is judged too."""
     cross, n = data.arrays[0], float(data.patterns.count.sum())
     p, q = len(layout.columns), len(layout.terms)
     moments = cross[:, :q, :q].sum(axis=0)
 
-    def own_units(point: Point) -> np.ndarray:
+    def parameters(point: Point) -> np.ndarray:
         coef, cov = point
-        shown = coef * layout.scale[:, None] + np.where(
-            np.array(layout.terms) == "Intercept", layout.center[:, None], 0.0
-        )
-        return np.concatenate([shown.ravel(), (cov * np.outer(layout.scale, layout.scale))[np.tril_indices(p)]])
+        return np.concatenate([coef.ravel(), cov[np.tril_indices(p)]])
 
     def step(point: Point) -> tuple[Point, float]:
         coef, cov = point
         yx, yy, value = expected_products(coef, cov, cross, data.patterns)
         coef = np.linalg.solve(moments, yx.T).T
+        _refuse_singular(point[1])
         return (coef, (yy - coef @ yx.T) / n), value
 
     try:
-        return iterate(step, start_values(layout), tol=tol, max_iter=max_iter, scale=own_units)
+        return iterate(step, start_values(layout), tol=tol, max_iter=max_iter, scale=parameters)
     except np.linalg.LinAlgError as error:
         raise ConvergenceError(
             f"EM met a singular covariance among {', '.join(map(repr, layout.columns))}: some of them determine each "
             "other where they are seen together; leave one out"
         ) from error
+
+
+def _refuse_singular(cov: np.ndarray) -> None:
+    """The likelihood has no maximum where the columns come to determine each other: it rises for ever."""
+    sd = np.sqrt(np.diag(cov))
+    if not np.linalg.eigvalsh(cov / np.outer(sd, sd))[0] > _SINGULAR:
+        raise np.linalg.LinAlgError("singular correlation")
 
 
 def start_values(layout: Layout) -> Point:

@@ -75,10 +75,8 @@ def impute(
     """
     _check_m(fit, m)
     late = _late(under)
-    rows = fit.data if data is None else IncompleteData.of(data)
-    if data is not None:
-        check_rows(fit.spec, rows)
-    check_late(fit.spec, late, rows)
+    rows = fit.data if data is None else _other_rows(fit, data)
+    check_late(fit.spec, late, rows, holes_needed=data is None)
     _warn_whole_numbers(fit.spec, rows)
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
     work = _work(fit, rows, late)
@@ -86,6 +84,14 @@ def impute(
     holes = ~work.layout.seen
     cells = {c: np.stack([y[holes[:, j], j] for y in completed]) for j, c in enumerate(work.layout.columns)}
     return Imputations(rows, cells, fit.spec, late, seed, m)
+
+
+def _other_rows(fit: Fit, data: object) -> IncompleteData:
+    """Rows that were not in the fit; a modelled column without any value may have any dtype."""
+    rows = IncompleteData.of(data)
+    check_rows(fit.spec, rows)
+    empty = [c for c in fit.spec.model.columns if not rows.seen(c).any()]
+    return IncompleteData.of(rows.frame.assign(**dict.fromkeys(empty, np.nan))) if empty else rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +103,9 @@ class _Work:
 
 
 def _work(fit: Fit, rows: IncompleteData, late: tuple[PatternMixture, ...]) -> _Work:
-    layout = lay_out(fit.spec, rows, designs_of(fit.spec, fit.data))
-    added = amounts_of(Spec(fit.spec.model, *late), rows) if late else ()
+    designs = designs_of(fit.spec, fit.data)
+    layout = lay_out(fit.spec, rows, designs)
+    added = amounts_of(Spec(fit.spec.model, *late), rows, designs.recorded_sd) if late else ()
     return _Work(stacked_draws(fit), layout, kernel_data(layout, keep_empty_rows=True, products=False), added)
 
 

@@ -69,9 +69,10 @@ class Imputations:
 
     def to_wide(self) -> pd.DataFrame:
         """Replace the incomplete columns of the table by `column.1` … `column.m`."""
-        parts = [self.data.frame.drop(columns=list(self.cells))]
+        incomplete = [column for column, values in self.cells.items() if values.shape[1]]
+        parts = [self.data.frame.drop(columns=incomplete)]
         completed = list(self)
-        for column in self.cells:
+        for column in incomplete:
             parts += [frame[column].rename(f"{column}.{k + 1}") for k, frame in enumerate(completed)]
         return pd.concat(parts, axis=1)
 

@@ -32,6 +32,7 @@ class Designs:
 
     model: Design
     indicators: tuple[Design, ...]
+    recorded_sd: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +122,7 @@ def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     return Designs(
         design(spec.model.predictors, data),
         tuple(design(parse(b.formula), data, leave_out=modelled) for b in spec.selections),
+        tuple(float(np.nanstd(data.number(c), ddof=1)) if data.seen(c).sum() > 1 else np.nan for c in modelled),
     )
 
 
@@ -137,7 +139,7 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         indicators=tuple(
             _indicator(b, d, columns, data) for b, d in zip(spec.selections, designs.indicators, strict=True)
         ),
-        amounts=amounts_of(spec, data),
+        amounts=amounts_of(spec, data, designs.recorded_sd),
         center=np.zeros(p),
         scale=np.ones(p),
     )
@@ -163,20 +165,19 @@ def _indicator(belief: Selection | Heckman, built: Design, columns: tuple[str, .
     )
 
 
-def amounts_of(spec: Spec, data: IncompleteData) -> tuple[Amount, ...]:
-    """Find the spec's amounts, and the cells that each of them moves in a table."""
+def amounts_of(spec: Spec, data: IncompleteData, recorded_sd: tuple[float, ...]) -> tuple[Amount, ...]:
+    """Find the spec's amounts, and the cells that each moves in a table; the sds are those of the fit's table."""
     found: list[Amount] = []
     for component in (c for belief in spec.pattern_mixtures for c in belief.components):
         stem = f"{'shift' if isinstance(component, Shift) else 'scale'}_{component.column}"
         taken = [a.name for a in found]
         name = next(n for n in (stem, *(f"{stem}_{i}" for i in range(2, len(found) + 3))) if n not in taken)
-        values = _values(data, component.column)
-        cells = np.isnan(values)
+        cells = ~data.seen(component.column)
         if component.where is not None:
             cells = cells & evaluate(condition(component.where), data)
         predictors = tuple(spec.model.columns.index(c) for c in component.predictors)
-        sd = float(np.nanstd(values, ddof=1)) if np.sum(~np.isnan(values)) > 1 else np.nan
-        found.append(Amount(name, component, spec.model.columns.index(component.column), cells, sd, predictors))
+        column = spec.model.columns.index(component.column)
+        found.append(Amount(name, component, column, cells, recorded_sd[column], predictors))
     return tuple(found)
 
 

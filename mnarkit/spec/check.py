@@ -51,7 +51,7 @@ def check_rows(spec: Spec, data: IncompleteData) -> None:
     _propensities(spec, data)
 
 
-def check_late(spec: Spec, late: Sequence[PatternMixture], data: IncompleteData) -> None:
+def check_late(spec: Spec, late: Sequence[PatternMixture], data: IncompleteData, *, holes_needed: bool = True) -> None:
     """Check that amounts applied after the fit have columns, conditions and cells."""
     if not late:
         return
@@ -59,7 +59,7 @@ def check_late(spec: Spec, late: Sequence[PatternMixture], data: IncompleteData)
     data.require(_columns(whole), "the late belief")
     holes = {c: int((~data.seen(c)).sum()) for c in spec.model.columns}
     for belief in late:
-        _amounts(belief, data, holes)
+        _amounts(belief, data, holes, holes_needed=holes_needed)
 
 
 def _columns(spec: Spec) -> list[str]:
@@ -151,14 +151,14 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
             )
 
 
-def _amounts(belief: PatternMixture, data: IncompleteData, holes: dict[str, int]) -> None:
+def _amounts(belief: PatternMixture, data: IncompleteData, holes: dict[str, int], *, holes_needed: bool = True) -> None:
     for component in belief.components:
         column = component.column
-        if not holes[column]:
+        if not holes[column] and holes_needed:
             raise SpecError(
                 f"{column!r} has no holes in {data.n} rows, so there is nothing for {component} to move; leave it out"
             )
-        if isinstance(component, Shift) and component.unit == "percent":
+        if isinstance(component, Shift) and component.unit == "percent" and data.seen(column).any():
             values = data.number(column)
             wrong = int(np.sum(values[data.seen(column)] <= 0))
             if wrong:
