@@ -149,7 +149,8 @@ def _of_one_table(frame: pd.DataFrame) -> pd.DataFrame:
     for formula in (EQUATION, MEAN):
         made = analyze([frame], formula)
         error = np.sqrt(made.variances[0])
-        parts.append(_with_interval(formula, made.terms, made.estimates[0], error, stdtrit(made.df_complete or np.inf, 0.975)))
+        quantile = stdtrit(made.df_complete or np.inf, 0.975)
+        parts.append(_with_interval(formula, made.terms, made.estimates[0], error, quantile))
     return pd.concat(parts, ignore_index=True)
 
 

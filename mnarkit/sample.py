@@ -225,7 +225,11 @@ def _own_dims(variable: Any) -> tuple[str, ...]:
 
 
 def _add_loglik(fit: Fit, built: Built) -> None:
-    """Fill the group `log_likelihood`, unless it would be larger than memory should be spent on."""
+    """Fill the group `log_likelihood`, unless it would be larger than memory should be spent on.
+
+    Its rows (`obs`, positions in the table) are those that say something: without an indicator, a row in which nothing
+    is seen has log likelihood 0 whatever the parameters are, and leave-one-out has no meaning for it.
+    """
     n = fit.data.n
     if n * fit.n_draws > _MOST_LOGLIK:
         return
@@ -238,12 +242,9 @@ def _add_loglik(fit: Fit, built: Built) -> None:
         unit_loglik(*arguments)
         values[number, rows.patterns.order] = row
     sizes = fit.draws["posterior"].sizes
-    shaped = values.reshape(sizes["chain"], sizes["draw"], n)
-    coords = {
-        "chain": fit.draws["posterior"]["chain"].values,
-        "draw": fit.draws["posterior"]["draw"].values,
-        "obs": np.arange(n),
-    }
+    speaks = np.ones(n, dtype=bool) if built.layout.indicators else built.layout.seen.any(axis=1)
+    shaped = values[:, speaks].reshape(sizes["chain"], sizes["draw"], -1)
+    coords = {name: fit.draws["posterior"][name].values for name in ("chain", "draw")} | {"obs": np.flatnonzero(speaks)}
     fit.draws["log_likelihood"] = xr.DataTree(xr.Dataset({"unit": (("chain", "draw", "obs"), shaped)}, coords=coords))
 
 

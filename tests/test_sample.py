@@ -1,9 +1,14 @@
 """Posteriors against published results; each with R-hat and effective sample size."""
 
+from functools import cache
+
+import arviz as az
 import numpy as np
 import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
+import pytest
+from scipy import stats
 
 import mnarkit as mk
 from tests.refs import refs
@@ -13,6 +18,56 @@ def summary(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1))
 
 
+WAGES = mk.Spec(mk.Regression("lwage ~ educ"))
+
+
+@cache
+def wages_fit(cores: int = 2) -> mk.Fit:
+    return mk.sample(
+        WAGES, mk.load_dataset("wages"), draws=300, tune=300, chains=2, cores=cores, seed=1, progress=False
+    )
+
+
+def test_draws_are_what_arviz_reads():
+    fit = wages_fit()
+    table = az.summary(fit.draws, group="posterior")
+    assert list(table.index) == ["coef[lwage, Intercept]", "coef[lwage, educ]", "sd[lwage]"]
+    loo = az.loo(fit.draws)
+    assert loo.n_data_points == 428  # the others say nothing under MAR
+    az.plot_forest(fit.draws)
+    assert fit.draws["log_likelihood"].to_dataset()["unit"].dims == ("chain", "draw", "obs")
+    assert fit.draws.attrs["spec"] == WAGES.to_json()
+
+
+def test_log_likelihood_is_that_of_each_row():
+    fit = wages_fit()
+    data = mk.load_dataset("wages")
+    posterior = fit.draws["posterior"].to_dataset()
+    coef = posterior["coef"].values[1, 7, 0]
+    by_hand = stats.norm(coef[0] + coef[1] * data["educ"], posterior["sd"].values[1, 7, 0]).logpdf(data["lwage"])
+    unit = fit.draws["log_likelihood"].to_dataset()["unit"]
+    np.testing.assert_array_equal(unit["obs"], np.flatnonzero(data["lwage"].notna()))
+    np.testing.assert_allclose(unit.values[1, 7], by_hand[data["lwage"].notna()], atol=1e-10)
+
+
+def test_the_draws_do_not_depend_on_the_number_of_cores():
+    assert wages_fit(1).draws.identical(wages_fit(2).draws)
+
+
+def test_other_data_go_into_the_compiled_model():
+    """The second table has other rows; its posterior is that of a model compiled for it."""
+    data = mk.load_dataset("wages").iloc[:500]
+    fit = mk.sample(WAGES, data, draws=1000, chains=2, seed=3, progress=False)
+    ml = mk.em(WAGES, data).to_frame().set_index("term")
+    posterior = fit.draws["posterior"].to_dataset()["coef"]
+    for j, term in enumerate(("lwage ~ Intercept", "lwage ~ educ")):
+        values = posterior.values[..., 0, j]
+        error = values.std() / np.sqrt(fit.draws.attrs["ess_min"])
+        # wide priors: the posterior mean is the estimate up to Monte Carlo error
+        assert abs(values.mean() - ml.loc[term, "estimate"]) < 5 * error
+
+
+@pytest.mark.slow
 def test_heckman_agrees_with_maximum_likelihood_under_wide_priors():
     """Stata's womenwk: posterior means to 0.1 SE + 4 Monte Carlo errors, SDs to 10 %."""
     data = pd.read_csv(refs("heckman_womenwk") / "data.csv")
@@ -133,6 +188,7 @@ def blimp(name: str, spec: mk.Spec) -> tuple[mk.Fit, pd.DataFrame]:
     return fit, data
 
 
+@pytest.mark.slow
 def test_probit_selection_agrees_with_blimp():
     fit, data = blimp("blimp_ex7_1a_selection", mk.Spec(JOINT, mk.Selection("missing(y) ~ y")))
     posterior = fit.draws["posterior"]
@@ -141,6 +197,7 @@ def test_probit_selection_agrees_with_blimp():
     compare(draws, BLIMP_SELECTION)
 
 
+@pytest.mark.slow
 def test_shift_inside_the_model_agrees_with_blimp():
     shift = mk.PatternMixture(mk.Shift("y", 0.2, unit="sd", of="model", predictors=("x1",)))
     fit, data = blimp("blimp_ex7_2a_pmm", mk.Spec(JOINT, shift))

@@ -1,0 +1,137 @@
+"""Speed as ratios against peers, measured in one run: `uv run python -m tests.benchmarks`."""
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import arviz as az
+import numpy as np
+import nutpie
+import pandas as pd
+import pymc as pm
+import pytensor.tensor as pt
+import xarray as xr
+
+import mnarkit as mk
+from mnarkit.build import build_parts
+from mnarkit.data import IncompleteData
+from tests.benchmarks import jags
+
+
+def least_ess(posterior: xr.Dataset) -> float:
+    """Smallest bulk effective sample size over all parameters that move."""
+    values = np.concatenate([np.ravel(v.values) for v in az.ess(posterior).data_vars.values()])
+    return float(np.nanmin(values))
+
+
+def timed(run: Callable[[], xr.Dataset]) -> tuple[float, float]:
+    """Effective draws per second and seconds, warm-up included."""
+    began = time.perf_counter()
+    posterior = run()
+    seconds = time.perf_counter() - began
+    return least_ess(posterior) / seconds, seconds
+
+
+def compiled_run(spec: mk.Spec, table: pd.DataFrame, draws: int) -> Callable[[], xr.Dataset]:
+    """Sampling alone: the model is compiled before."""
+    mk.sample  # noqa: B018  loads the module
+    module = sys.modules["mnarkit.sample"]
+    data = IncompleteData.of(table)
+    built = build_parts(spec, data)
+    compiled = module._compile(spec, built, data, None)
+
+    def run() -> xr.Dataset:
+        tree = nutpie.sample(
+            compiled,
+            draws=draws,
+            tune=draws,
+            chains=2,
+            cores=2,
+            seed=1,
+            target_accept=0.9,
+            adaptation="low_rank",
+            progress_bar=False,
+            store_unconstrained=True,
+            save_warmup=False,
+        )
+        return module._free(module._named(tree["sample_stats"]["unconstrained_draw"].values, built.model))
+
+    return run
+
+
+def joint_table(n: int, p: int = 5, holes: float = 0.15) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(p, p))
+    y = rng.multivariate_normal(rng.normal(size=p), root @ root.T + np.eye(p), size=n)
+    y[rng.random(y.shape) < holes] = np.nan
+    return pd.DataFrame(y, columns=[f"y{j}" for j in range(p)])
+
+
+def latent_run(table: pd.DataFrame, draws: int) -> Callable[[], xr.Dataset]:
+    """The same model with every hole as a latent variable, as PyMC users write it."""
+    y = table.to_numpy()
+    z = (y - np.nanmean(y, axis=0)) / np.nanstd(y, axis=0, ddof=1)
+    holes = np.isnan(z)
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 10, shape=z.shape[1])
+        sd = pm.HalfStudentT.dist(nu=3, sigma=2.5, shape=z.shape[1])
+        chol, _, _ = pm.LKJCholeskyCov("chol", n=z.shape[1], eta=1, sd_dist=sd)
+        unseen = pm.Flat("unseen", shape=int(holes.sum()))
+        full = pt.set_subtensor(pt.as_tensor(np.nan_to_num(z))[np.nonzero(holes)], unseen)
+        pm.Potential("rows", pm.logp(pm.MvNormal.dist(mean, chol=chol), full).sum())
+    compiled = nutpie.compile_pymc_model(model, var_names=["mean", "chol_stds"])
+
+    def run() -> xr.Dataset:
+        tree = nutpie.sample(
+            compiled, draws=draws, tune=draws, chains=2, cores=2, seed=1, progress_bar=False, save_warmup=False
+        )
+        return tree["posterior"].to_dataset()[["mean", "chol_stds"]]
+
+    return run
+
+
+def selection_table(n: int = 2000) -> pd.DataFrame:
+    """42 % of y missing, more often where it is large."""
+    rng = np.random.default_rng(3)
+    x1, x2, z = rng.normal(size=(3, n))
+    y = 1 + 0.6 * x1 - 0.4 * x2 + rng.normal(size=n)
+    missing = -0.9 + 0.5 * z + 0.6 * y + rng.normal(size=n) > 0
+    return pd.DataFrame({"y": np.where(missing, np.nan, y), "x1": x1, "x2": x2, "z": z})
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    joint = mk.Spec(mk.MvNormal(*(f"y{j}" for j in range(5))))
+    rate, seconds = timed(compiled_run(joint, joint_table(1000), 1000))
+    print(f"multivariate normal, n = 1,000, p = 5, 15 % holes: {rate:.0f} min-ESS/s ({seconds:.2f} s)", flush=True)
+    rate_large, seconds_large = timed(compiled_run(joint, joint_table(100_000), 1000))
+    print(
+        f"  n = 100,000: {rate_large:.0f} min-ESS/s ({seconds_large:.2f} s), "
+        f"{seconds_large / seconds:.2f} x the time of n = 1,000",
+        flush=True,
+    )
+    peer, peer_seconds = timed(latent_run(joint_table(1000), 300))
+    print(
+        f"  holes as latent variables in PyMC: {peer:.2f} min-ESS/s ({peer_seconds:.0f} s): {rate / peer:.0f} x",
+        flush=True,
+    )
+
+    table = selection_table()
+    spec = mk.Spec(mk.Regression("y ~ x1 + x2"), mk.Selection("missing(y) ~ z + y"))
+    rate, seconds = timed(compiled_run(spec, table, 1000))
+    print(
+        f"probit selection, n = 2,000, {table['y'].isna().mean():.0%} missing: {rate:.0f} min-ESS/s ({seconds:.2f} s)",
+        flush=True,
+    )
+    if not jags.installed():
+        print("  JAGS is not installed: skipped", flush=True)
+        return
+    peer, peer_seconds = timed(lambda: jags.selection(table, draws=1000))
+    print(f"  JAGS, latent values: {peer:.1f} min-ESS/s ({peer_seconds:.0f} s): {rate / peer:.0f} x", flush=True)
+
+
+if __name__ == "__main__":
+    main()
