@@ -33,6 +33,7 @@ def demo(
     m: Annotated[int, typer.Option("-m", help="Imputations of each belief.")] = 50,
 ) -> None:
     """753 women, 428 recorded wages: the same equation under seven assumptions, side by side."""
+    _check_m_and_seed(m, seed)
     from mnarkit.demo import run_demo
 
     run_demo(out, overwrite=overwrite, seed=seed, m=m)
@@ -43,7 +44,8 @@ def em(spec: SpecFile, data: DataFile) -> None:
     """Fit the maximum-likelihood MAR baseline of a spec."""
     import mnarkit as mk
 
-    typer.echo(str(mk.em(mk.read_spec(spec).mar(), _read_table(data))))
+    belief, table = mk.read_spec(spec).mar(), _read_table(data)
+    typer.echo(str(mk.em(belief, table)))
 
 
 @app.command()
@@ -63,6 +65,7 @@ def fit(
     from mnarkit.report.folder import refuse_existing
 
     refuse_existing(out, overwrite=overwrite)
+    _check_m_and_seed(1, seed)
     import mnarkit as mk
 
     belief, table = mk.read_spec(spec), _read_table(data)
@@ -92,6 +95,7 @@ def impute(
     """Draw imputations from a run folder, analyze and pool them."""
     from mnarkit.errors import DataError
 
+    _check_m_and_seed(m, seed)
     held = [name for name in ("imputations", "pooled.csv") if (run / name).exists()]
     if held and not overwrite:
         raise DataError(
@@ -115,37 +119,75 @@ def impute(
     typer.echo(f"\nwritten to {run}")
 
 
+def _check_m_and_seed(m: int, seed: int) -> None:
+    """Before any work is done."""
+    from mnarkit.errors import SpecError
+
+    if m < 1:
+        raise SpecError(f"-m is the number of imputations, a whole number of at least 1, not {m}")
+    if seed < 0:
+        raise SpecError(f"--seed is a whole number of at least 0, not {seed}")
+
+
 def _read_table(path: Path):
     import pandas as pd
 
     from mnarkit.errors import DataError
 
-    readers = {".csv": pd.read_csv, ".tsv": lambda p: pd.read_csv(p, sep="\t"), ".parquet": pd.read_parquet}
+    readers = {
+        ".csv": lambda p: pd.read_csv(
+            p, low_memory=False
+        ),  # otherwise a long column may be text here and numbers there
+        ".tsv": lambda p: pd.read_csv(p, sep="\t", low_memory=False),
+        ".parquet": pd.read_parquet,
+    }
     if path.suffix.lower() not in readers:
         raise DataError(f"{str(path)!r} ends in {path.suffix!r}; a table is .csv, .tsv or .parquet")
     if not path.is_file():
-        raise DataError(f"{str(path)!r} is not a file")
-    _refuse_double_names(path)
+        raise DataError(f"{str(path)!r} is {'not a file' if path.exists() else 'not there'}; name a table")
     try:
+        if path.suffix.lower() != ".parquet":
+            _check_cells(path, "," if path.suffix.lower() == ".csv" else "\t")
         return readers[path.suffix.lower()](path)
+    except DataError:
+        raise
+    except UnicodeDecodeError as error:
+        raise DataError(f"{str(path)!r} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except (ValueError, OSError) as error:
         raise DataError(f"{str(path)!r} cannot be read as a table: {str(error).splitlines()[0]}") from error
 
 
-def _refuse_double_names(path: Path) -> None:
-    """Pandas would rename the second one silently."""
+def _check_cells(path: Path, sign: str) -> None:
+    """Refuse what pandas would repair silently: a name that stands twice, a row with more or fewer cells than names."""
     import csv
     from collections import Counter
 
     from mnarkit.errors import DataError
 
-    if path.suffix.lower() == ".parquet":
-        return
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        header = next(csv.reader(lines, delimiter="," if path.suffix.lower() == ".csv" else "\t"), [])
-    twice = [(name, count) for name, count in Counter(header).items() if count > 1]
-    if twice:
-        raise DataError(f"{str(path)!r} has {twice[0][1]} columns named {twice[0][0]!r}; rename one of them")
+    what = repr(str(path))
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        rows = csv.reader(lines, delimiter=sign)
+        try:
+            header = next((row for row in rows if row), [])
+            if not header:
+                raise DataError(f"{what} is empty; a table has a line of column names, and a line for each row")
+            other = next((s for s in ";\t," if len(header) == 1 and s in header[0]), None)
+            if other:
+                raise DataError(
+                    f"{what} has one column named {header[0][:60]!r}; its cells seem to be separated by {other!r}: "
+                    "separate them by commas in a .csv, by tabs in a .tsv"
+                )
+            twice = [(name, count) for name, count in Counter(header).items() if count > 1]
+            if twice:
+                raise DataError(f"{what} has {twice[0][1]} columns named {twice[0][0]!r}; rename or drop the doubles")
+            for row in rows:
+                if row and len(row) != len(header):
+                    raise DataError(
+                        f"{what} has {len(row)} cells in line {rows.line_num} and {len(header)} column names; "
+                        "give every row one cell a column (an empty one is missing)"
+                    )
+        except csv.Error as error:
+            raise DataError(f"{what} cannot be read as a table: line {rows.line_num}: {error}") from error
 
 
 def main() -> None:
@@ -158,9 +200,10 @@ def main() -> None:
     except MnarkitError as error:
         typer.echo(f"mnarkit: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("mnarkit: interrupted; nothing was written", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer turns an interrupt into this, silently
+            typer.echo("mnarkit: interrupted; nothing was written", err=True)
+        raise
 
 
 def _say(message, category, filename, lineno, file=None, line=None) -> None:

@@ -168,17 +168,31 @@ def _floats(series: pd.Series) -> np.ndarray:
 
 def _not_numeric(name: str, series: pd.Series) -> str:
     recorded = series.dropna()
-    example = f", such as {_short(recorded.iloc[0])}" if len(recorded) else ""
-    said = f"{name!r} is not numeric: dtype {series.dtype}, {len(recorded)} recorded values{example}"
+    if not len(recorded):
+        return f"{name!r} has 0 recorded values in {len(series)} rows; drop the column"
+    wrong = [value for value in recorded if not _reads_as_number(value)]
+    example = _short(wrong[0] if wrong else recorded.iloc[0])
+    said = f"{name!r} is not numeric: dtype {series.dtype}, {len(recorded)} recorded values, such as {example}"
     if isinstance(series.dtype, pd.CategoricalDtype):
         return f"{said}; code it as 0/1 columns, or as numbers if its levels are ordered"
     if pd.api.types.is_datetime64_any_dtype(series.dtype) or pd.api.types.is_timedelta64_dtype(series.dtype):
         return f"{said}; turn it into a number first, such as days since a start"
-    return f"{said}; convert it with pd.to_numeric(table[{name!r}])"
+    first = f", once the {len(wrong)} values that are not numbers are recoded, or missing" if wrong else ""
+    return f"{said}; convert it with pd.to_numeric(table[{name!r}]){first}"
+
+
+def _reads_as_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _unknown(name: object, columns: tuple[str, ...], what: str) -> str:
+    lower = {column.lower(): column for column in reversed(columns)}
     near = get_close_matches(name, columns, n=1) if isinstance(name, str) else []
+    near = near or [lower[n] for n in get_close_matches(str(name).lower(), lower, n=1)]
     hint = f" — did you mean {near[0]!r}?" if near else ""
     return f"{what} names {name!r}; the columns are {_listed([repr(column) for column in columns])}{hint}"
 

@@ -33,8 +33,8 @@ class Fit:
     spec, data, seed : Spec, IncompleteData, int
         What was fitted to what, and the seed of the sampler.
     draws : xarray.DataTree
-        Groups `posterior`, `sample_stats`, `log_likelihood` (log p(y_seen, r | θ) of every row that says something); ready
-        for ArviZ.
+        Groups `posterior`, `sample_stats`, `log_likelihood` (log p(y_seen, r | θ) of every row that says something);
+        ready for ArviZ.
     notes : tuple of str
         What the result rests on and how the sampler did, in sentences.
     """

@@ -1,6 +1,7 @@
 """Run folders: written whole or not at all, never over an older one unless asked."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,16 +38,18 @@ def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     DataError
         The folder exists.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # so that '.' and links are the folders they name
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     work.chmod(0o755)
     try:
         yield work
+        old = Path(f"{work}.old")
         if path.exists():
-            shutil.rmtree(path)
+            path.rename(old)
         work.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -57,6 +60,15 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise DataError(f"{str(path)!r} exists and is kept; name another folder with --out, or say --overwrite")
     if path.exists() and not path.is_dir():
         raise DataError(f"{str(path)!r} is a file; name a folder with --out")
+    if path.exists() and any(path.iterdir()) and not (path / "fit.json").is_file():
+        raise DataError(
+            f"{str(path)!r} is not a run folder (it has no fit.json), and is kept even with --overwrite; "
+            "name another folder with --out"
+        )
+    above = next((p for p in path.resolve().parents if p.exists()), path)
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        why = "may not be written to" if above.is_dir() else "is a file"
+        raise DataError(f"{str(path)!r} cannot be made: {str(above)!r} {why}; name another folder with --out")
 
 
 def save_fit(fit: Fit, folder: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from mnarkit.condition import condition
+from mnarkit.condition import condition, evaluate
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Design, Formula, design, parse
@@ -71,19 +71,19 @@ def _columns(spec: Spec) -> list[str]:
 
 def _model(model: DataModel, data: IncompleteData) -> None:
     built = design(model.predictors, data)
-    _full_rank(built, f"the predictors of {', '.join(map(repr, model.columns))}")
+    what = f"the predictors of {', '.join(map(repr, model.columns))}"
     seen = np.column_stack([data.seen(c) for c in model.columns])
     for j, column in enumerate(model.columns):
         values = data.number(column)[seen[:, j]]
+        if len(values) < built.matrix.shape[1] + 1:
+            raise DataError(
+                f"{column!r} has {len(values)} recorded values for {built.matrix.shape[1] + 1} parameters "
+                f"({', '.join(built.names)}, sd); use fewer predictors, or more rows"
+            )
         if np.ptp(values) == 0:
             raise DataError(
                 f"{column!r} is constant: all {len(values)} recorded values are {values[0]:g}; "
                 "leave it out of the model"
-            )
-        if len(values) < built.matrix.shape[1] + 1:
-            raise DataError(
-                f"{column!r} has {len(values)} recorded values for {built.matrix.shape[1] + 1} parameters "
-                f"({', '.join(built.names)}, sd); use fewer predictors"
             )
     rows, needed = int(seen.any(axis=1).sum()), built.matrix.shape[1] + len(model.columns)
     if rows < needed:
@@ -91,20 +91,28 @@ def _model(model: DataModel, data: IncompleteData) -> None:
             f"{rows} rows have a recorded value for {len(model.columns)} modelled columns on {built.matrix.shape[1]} "
             f"terms, which need at least {needed}; use fewer columns or predictors"
         )
+    _full_rank(built.matrix, built, what)
+    _full_rank(built.matrix[seen.any(axis=1)], built, what, " with a recorded value")
 
 
-def _full_rank(built: Design, what: str) -> None:
-    """Name the first column that the ones before it determine."""
-    x = built.matrix / np.maximum(np.abs(built.matrix).max(axis=0), np.finfo(float).tiny)
+def _full_rank(matrix: np.ndarray, built: Design, what: str, which: str = "") -> None:
+    """Name the first column that the ones before it determine, and those of them that do."""
+    for coding in built.codings.values():
+        if len(coding.levels) == 1 and "Intercept" in built.names:
+            level = f"{coding.levels[0]!r} in all {len(matrix)} rows"
+            raise DataError(f"{coding.column!r} among {what} is constant, {level}; leave it out")
+    x = matrix / np.maximum(np.abs(matrix).max(axis=0), np.finfo(float).tiny)
     for j, name in enumerate(built.names):
-        if name != "Intercept" and np.ptp(built.matrix[:, j]) == 0 and "Intercept" in built.names:
-            raise DataError(f"{name!r} among {what} is constant in all {len(x)} rows; leave it out")
+        if name != "Intercept" and np.ptp(matrix[:, j]) == 0 and "Intercept" in built.names:
+            raise DataError(f"{name!r} among {what} is constant in all {len(x)} rows{which}; leave it out")
     if np.linalg.matrix_rank(x) == x.shape[1]:
         return
     j = next(j for j in range(1, x.shape[1] + 1) if np.linalg.matrix_rank(x[:, :j]) < j) - 1
-    with_it = ", ".join(map(repr, built.names[:j]))
+    share = np.abs(np.linalg.lstsq(x[:, :j], x[:, j])[0])
+    with_it = ", ".join(repr(name) for name, s in zip(built.names, share, strict=False) if s > 1e-8 * share.max())
     raise DataError(
-        f"{built.names[j]!r} among {what} is perfectly collinear with {with_it} in all {len(x)} rows; leave one out"
+        f"{built.names[j]!r} among {what} is perfectly collinear with {with_it} in all {len(x)} rows{which}; "
+        "leave one out"
     )
 
 
@@ -127,11 +135,13 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
                 "it can stand as it is alone"
             )
     built = design(parsed, data, leave_out=model.columns)
-    _full_rank(built, f"the predictors in {belief.formula!r}")
     slopes = [c for c in model.columns if c in {c for t in parsed.terms if t.bare for c in t.columns}]
     terms = [*built.names, *slopes]
     if data.n < len(terms):
         raise DataError(f"{belief.formula!r} has {len(terms)} coefficients for {data.n} rows; use fewer terms")
+    _full_rank(built.matrix, built, f"the predictors in {belief.formula!r}")
+    if isinstance(belief, Heckman) and "rho" in terms:
+        raise SpecError(f"'rho' in {belief.formula!r} is the name of the error correlation; rename that column")
     known = [*terms, "rho"] if isinstance(belief, Heckman) else terms
     for name, prior in prior_table(belief.priors).items():
         if name not in known:
@@ -158,6 +168,8 @@ def _amounts(belief: PatternMixture, data: IncompleteData, holes: dict[str, int]
             raise SpecError(
                 f"{column!r} has no holes in {data.n} rows, so there is nothing for {component} to move; leave it out"
             )
+        if component.where is not None and holes_needed:
+            _holes_there(component.where, column, data, holes[column])
         if isinstance(component, Shift) and component.unit == "percent" and data.seen(column).any():
             values = data.number(column)
             wrong = int(np.sum(values[data.seen(column)] <= 0))
@@ -166,6 +178,15 @@ def _amounts(belief: PatternMixture, data: IncompleteData, holes: dict[str, int]
                     f"{column!r} has {wrong} recorded values that are not above 0, so percent has no meaning for it; "
                     "use unit='sd' or 'raw' (on a logged column a percent p is the raw shift log(1 + p/100))"
                 )
+
+
+def _holes_there(where: str, column: str, data: IncompleteData, holes: int) -> None:
+    rows = evaluate(condition(where), data)
+    if not np.any(rows & ~data.seen(column)):
+        raise SpecError(
+            f"none of the {holes} holes of {column!r} is where {where} ({int(rows.sum())} of {data.n} rows); "
+            "change where=, or leave the amount out"
+        )
 
 
 def _model_amounts(spec: Spec) -> None:
@@ -222,10 +243,16 @@ def _identified(belief: Selection | Heckman, model: DataModel) -> str:
     if not isinstance(belief, Heckman) and column not in read:
         tail = " (given the unseen values of the other columns that it reads)" if read & others else ""
         return f"{belief.formula!r} does not contain {column}: its holes are ignorable under this belief{tail}"
+    known = "rho" if isinstance(belief, Heckman) else column
+    fixed = prior_table(belief.priors).get(known)
+    if fixed is not None and not isinstance(fixed, Prior):
+        what = "rho" if isinstance(belief, Heckman) else f"the coefficient of {column}"
+        return f"{belief.formula!r} has {what} fixed at {fixed:g}: it is declared, and the data cannot test it"
     excluded = sorted(indicator - data_model)
-    shadow = sorted((data_model | others) - indicator - read)
+    # given y, a Heckman propensity still moves with what predicts y, but not with the other modelled columns
+    shadow = sorted(others if isinstance(belief, Heckman) else (data_model | others) - indicator - read)
     rests = [f"(i) {_list(excluded)} moving the indicator and not {column} (exclusion)"] if excluded else []
-    if shadow and not isinstance(belief, Heckman):
+    if shadow:
         rests.append(f"(ii) {_list(shadow)} moving {column} and, given {column}, not the indicator (shadow variable)")
     if not rests:
         what = (
@@ -233,8 +260,12 @@ def _identified(belief: Selection | Heckman, model: DataModel) -> str:
             if isinstance(belief, Heckman)
             else f"the normal shape of {column} and the {belief.link} link"
         )
-        rests = [f"(iii) {what} alone, which the data can hardly check; treat it as a sensitivity analysis"]
-    return f"{belief.formula!r} is identified by {' and '.join(rests)}; none of these can be tested with the data"
+        return (
+            f"{belief.formula!r} is identified by (iii) {what} alone, which the data can hardly check; "
+            "treat it as a sensitivity analysis"
+        )
+    tested = "neither can be tested with the data" if len(rests) > 1 else "the data cannot test that"
+    return f"{belief.formula!r} is identified by {' and '.join(rests)}; {tested}"
 
 
 def _seen_columns(formula: Formula, model: DataModel) -> set[str]:
