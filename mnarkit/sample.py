@@ -98,12 +98,12 @@ def sample(
     2
     """
     _check_settings(draws, tune, chains, target_accept)
+    seed = checked_seed(seed)
     data = IncompleteData.of(df)
     built = build_parts(spec, data)
     rests = identification(spec)
     for sentence in rests:
         warnings.warn(sentence, IdentificationWarning, stacklevel=2)
-    seed = checked_seed(seed)
     compiled = _compile(spec, built, data, model)
     tree = nutpie.sample(
         compiled,
@@ -257,7 +257,9 @@ def _troubles(fit: Fit) -> tuple[str, ...]:
     if diverging:
         found.append(f"{diverging} of {fit.n_draws} draws diverged: raise target_accept, or give narrower priors")
     least, ess = _worst(az.ess(posterior), np.nanmin)
-    fit.draws.attrs.update(divergences=diverging, ess_min=round(ess, 1))
+    fit.draws.attrs.update(divergences=diverging, ess_min=round(ess, 1) if np.isfinite(ess) else 0.0)
+    if not np.isfinite(ess):
+        return (*found, f"R-hat and effective sample size cannot be computed from {fit.n_draws} draws: take more draws")
     if ess < _ESS_PER_CHAIN * chains:
         found.append(
             f"the effective sample size of {least} is {ess:.0f}, below {_ESS_PER_CHAIN} a chain: take more draws"
@@ -288,6 +290,8 @@ def _free(posterior: xr.Dataset) -> xr.Dataset:
 def _worst(values: xr.Dataset, pick: Callable[..., Any]) -> tuple[str, float]:
     """Find the parameter with the smallest or largest value, with its coordinates."""
     each = {str(name): float(pick(v.values)) for name, v in values.data_vars.items() if np.isfinite(v.values).any()}
+    if not each:
+        return "no parameter", np.nan
     name = (min if pick is np.nanmin else max)(each, key=lambda k: each[k])
     array = values[name]
     where = np.argwhere(array.values == each[name])[0]

@@ -378,10 +378,10 @@ def test_an_interrupt_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_as_a_program(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "mnarkit.cli", "em", "nowhere.yaml", "nowhere.csv"]
+    words = [sys.executable, "-m", "mnarkit.cli", "demo", "-m", "0"]
     ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "mnarkit: nowhere.yaml: there is no such file\n"
+    assert ended.stderr == "mnarkit: -m is the number of imputations, a whole number of at least 1, not 0\n"
 
 
 @pytest.mark.parametrize("words", [("fitt",), ("fit",), ("fit", "spec.yaml", "data.csv", "--draws", "many")])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import special, stats
 
+from mnarkit.families import LINKS
 from mnarkit.normal.likelihood import (
-    LINKS,
     log_normal_cdf,
     log_sign,
     loglik_and_gradient,

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import lazy_loader
 import numpy as np
 import pandas as pd
 
@@ -12,12 +14,15 @@ from mnarkit.errors import ConvergenceError, DataError, FormulaError
 from mnarkit.formula import design, parse
 from mnarkit.normal.conditional import conditional_mean
 from mnarkit.normal.layout import Layout, Scaling, kernel_data, standardise
-from mnarkit.normal.likelihood import loglik_and_gradient
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.spec.spec import Spec
 
 __all__ = ["EMFit"]
 
+# Numba takes a second to import; it is needed for standard errors alone
+_kernel: Callable[[str], Any] = lazy_loader.attach(
+    "mnarkit.normal", submod_attrs={"likelihood": ["loglik_and_gradient"]}
+)[0]
 _FLAT = 1e-9  # smallest over largest eigenvalue of the information; its differences are good to 1e-10
 
 
@@ -199,7 +204,7 @@ def _information(standard: Layout, theta: np.ndarray) -> np.ndarray:
     def gradient(at: np.ndarray) -> np.ndarray:
         coef, cov = _unpack(at, p, q)
         arguments = kernel_parameters(Parameters(coef, cov, (), (), ()), standard, data)
-        _, d_coef, d_cov, *_ = loglik_and_gradient(*arguments, *data.arrays)
+        _, d_coef, d_cov, *_ = _kernel("loglik_and_gradient")(*arguments, *data.arrays)
         both = d_cov[0] + d_cov[0].T - np.diag(np.diag(d_cov[0]))
         return _pack(d_coef, both)
 

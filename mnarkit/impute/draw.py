@@ -9,7 +9,7 @@ import numpy as np
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import ConvergenceWarning, DataError, SpecError
-from mnarkit.fit import Fit, draw_parameters, stacked_draws
+from mnarkit.fit import Fit, checked_seed, draw_parameters, stacked_draws
 from mnarkit.impute.imputations import Imputations
 from mnarkit.normal.conditional import conditional_mean, draw_unseen
 from mnarkit.normal.layout import Amount, KernelData, Layout, amounts_of, designs_of, kernel_data, lay_out
@@ -78,7 +78,7 @@ def impute(
     rows = fit.data if data is None else _other_rows(fit, data)
     check_late(fit.spec, late, rows, holes_needed=data is None)
     _warn_whole_numbers(fit.spec, rows)
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+    seed = checked_seed(seed)
     work = _work(fit, rows, late)
     completed = [_one(work, number, seed, k) for k, number in enumerate(draw_order(fit.n_draws, m))]
     holes = ~work.layout.seen

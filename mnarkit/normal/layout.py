@@ -6,8 +6,8 @@ import numpy as np
 
 from mnarkit.condition import condition, evaluate
 from mnarkit.data import IncompleteData
+from mnarkit.families import LINKS
 from mnarkit.formula import Design, design, parse
-from mnarkit.normal.likelihood import LINKS
 from mnarkit.normal.patterns import Patterns, cross_products, group_rows
 from mnarkit.spec.missingness import Heckman, Scale, Selection, Shift
 from mnarkit.spec.spec import Spec

@@ -17,35 +17,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-__all__ = ["KERNEL_KEY", "LINKS", "loglik_and_gradient", "pack", "packed_loglik_and_gradient", "unit_loglik"]
-
-# Monahan & Stefanski (1992), Table 2.1, k = 8: expit(x) = Σ p_j Φ(s_j x), absolute error below 3e-9;
-# the relative error grows for x < -15
-LINKS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "probit": ((1.0,), (1.0,)),
-    "logit": (
-        (
-            0.003246343272134,
-            0.051517477033972,
-            0.195077912673858,
-            0.315569823632818,
-            0.274149576158423,
-            0.131076880695470,
-            0.027912418727972,
-            0.001449567805354,
-        ),
-        (
-            1.365340806296348,
-            1.059523971016916,
-            0.830791313765644,
-            0.650732166639391,
-            0.508135425366489,
-            0.396313345166341,
-            0.308904252267995,
-            0.238212616409306,
-        ),
-    ),
-}
+__all__ = ["KERNEL_KEY", "loglik_and_gradient", "pack", "packed_loglik_and_gradient", "unit_loglik"]
 
 _LOG_2PI = math.log(2 * math.pi)
 _ROOT_2 = math.sqrt(2.0)
