@@ -111,7 +111,7 @@ def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
     """Read a file, or say in one line which one is damaged."""
     try:
         return reader(path)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise MnarkitError(f"{str(path)!r} is damaged ({line[:120]}); run mnarkit fit again") from error
 
@@ -153,7 +153,7 @@ def checked_seed(seed: int | None) -> int:
 def _write_table(frame: pd.DataFrame, path: Path) -> None:
     try:
         frame.to_parquet(path)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except pa.ArrowException as error:
         line = str(error).splitlines()[0]
         raise DataError(
             f"the table cannot be stored as parquet ({line}); convert that column, or leave it out"
