@@ -1,4 +1,4 @@
-"""Coverage on the truth, over data sets drawn from fixed parameters: hours, `pytest -m slow`."""
+"""Coverage on the truth, over data sets drawn from fixed parameters: twenty minutes on two cores, `pytest -m slow`."""
 
 import os
 import warnings
