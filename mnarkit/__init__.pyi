@@ -3,7 +3,7 @@ from .analyze import Estimates, analyze
 from .build import build
 from .data import IncompleteData
 from .datasets import load_dataset
-from .em import EMFit, em
+from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .fit import Fit, load_fit
 from .impute import Imputations, impute
 from .pool import Pooled, pool
@@ -24,11 +24,14 @@ __all__ = [
     "Heckman",
     "Imputations",
     "IncompleteData",
+    "InverseWishart",
+    "Jeffreys",
     "MvNormal",
     "PatternMixture",
     "Pooled",
     "Prior",
     "Regression",
+    "Ridge",
     "Scale",
     "Selection",
     "Shift",

@@ -63,7 +63,7 @@ class IncompleteData:
         if not isinstance(table, pd.DataFrame):
             raise DataError(f"the data are of type {type(table).__name__}; pass a pandas, polars or arrow table")
         _check_shape_and_names(table)
-        return cls(table.copy(deep=True))
+        return cls(table.copy(deep=False))  # pandas copies on write: changing the one does not reach the other
 
     @property
     def n(self) -> int:
@@ -83,16 +83,26 @@ class IncompleteData:
         DataError
             Unknown column, not numeric, infinite values, or nothing recorded.
         """
-        series = self._series(name)
-        if not _is_numeric(series):
-            raise DataError(_not_numeric(name, series))
-        values = _floats(series)
+        values = _floats(self.require_numeric(name))
         infinite = int(np.isinf(values).sum())
         if infinite:
             raise DataError(f"{name!r} has {infinite} infinite values; make them missing or finite")
         if np.isnan(values).all():
             raise DataError(f"{name!r} has no recorded value in {self.n} rows; drop the column")
         return values
+
+    def require_numeric(self, name: str) -> pd.Series:
+        """Return the column if it holds numbers or truth values.
+
+        Raises
+        ------
+        DataError
+            Unknown column, or not numeric.
+        """
+        series = self._series(name)
+        if not _is_numeric(series):
+            raise DataError(_not_numeric(name, series))
+        return series
 
     def seen(self, name: str) -> np.ndarray:
         """Where a column is recorded: bool, shape (n,).

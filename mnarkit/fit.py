@@ -1,26 +1,25 @@
 """Fit, the noun: posterior draws with the spec, the data and the seed that made them."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import xarray as xr
 
 from mnarkit.data import IncompleteData
-from mnarkit.errors import DataError, MnarkitError, SpecError
+from mnarkit.errors import MnarkitError, SpecError
 from mnarkit.normal.layout import Layout
 from mnarkit.normal.parameters import Parameters
 from mnarkit.priors import Prior
 from mnarkit.spec.files import from_json, read_spec
 from mnarkit.spec.spec import Spec
+from mnarkit.tables import dtypes_of, read_file, restored, write_table
 
 __all__ = ["Fit", "checked_seed", "draw_parameters", "load_fit", "stacked_draws"]
 
+_AGAIN = "run mnarkit fit again"
 _FILES = ("spec.yaml", "posterior.nc", "data.parquet", "fit.json")
 
 
@@ -57,9 +56,9 @@ class Fit:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "spec.yaml").write_text(self.spec.to_yaml(), encoding="utf-8")
         self.draws.to_netcdf(folder / "posterior.nc")
-        _write_table(self.data.frame, folder / "data.parquet")
+        write_table(self.data.frame, folder / "data.parquet")
         about = {"seed": self.seed, "notes": list(self.notes), "fingerprint": self.data.fingerprint()}
-        about["dtypes"] = {name: _dtype(column) for name, column in self.data.frame.items()}
+        about["dtypes"] = dtypes_of(self.data.frame)
         (folder / "fit.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
         return folder
 
@@ -98,47 +97,18 @@ def load_fit(folder: str | Path) -> Fit:
     if missing:
         raise MnarkitError(f"{str(folder)!r} is not a run folder: {', '.join(missing)} missing")
     spec = read_spec(folder / "spec.yaml")
-    about = _read(folder / "fit.json", lambda path: json.loads(path.read_text(encoding="utf-8")))
-    draws = _read(folder / "posterior.nc", _tree)
-    frame = _read(folder / "data.parquet", pd.read_parquet)
-    data = IncompleteData.of(_restored(frame, about.get("dtypes", {})))
+    about = read_file(folder / "fit.json", lambda path: json.loads(path.read_text(encoding="utf-8")), _AGAIN)
+    draws = read_file(folder / "posterior.nc", _tree, _AGAIN)
+    frame = read_file(folder / "data.parquet", pd.read_parquet, _AGAIN)
+    data = IncompleteData.of(restored(frame, about.get("dtypes", {})))
     if data.fingerprint() != about["fingerprint"] or spec != from_json(draws.attrs["spec"]):
         raise MnarkitError(f"{str(folder)!r} holds a table or a spec that is not the one fitted; run mnarkit fit again")
     return Fit(spec, data, draws, int(about["seed"]), tuple(about["notes"]))
 
 
-def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
-    """Read a file, or say in one line which one is damaged."""
-    try:
-        return reader(path)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise MnarkitError(f"{str(path)!r} is damaged ({line[:120]}); run mnarkit fit again") from error
-
-
 def _tree(path: Path) -> xr.DataTree:
     with xr.open_datatree(path) as stored:
         return stored.load()
-
-
-def _dtype(column: pd.Series) -> dict[str, Any]:
-    """What parquet may forget of a column's type."""
-    dtype = column.dtype
-    if not isinstance(dtype, pd.CategoricalDtype):
-        return {"dtype": str(dtype)}
-    levels = dtype.categories
-    return {"dtype": "category", "levels": levels.tolist(), "of": str(levels.dtype), "ordered": bool(dtype.ordered)}
-
-
-def _restored(frame: pd.DataFrame, dtypes: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """Give every column the type that it had; what cannot be restored is caught by the fingerprint."""
-    for name, about in dtypes.items():
-        if about["dtype"] == "category":
-            levels = pd.Index(about["levels"], dtype=about["of"])
-            frame[name] = pd.Categorical(frame[name], categories=levels, ordered=about["ordered"])
-        elif str(frame[name].dtype) != about["dtype"]:
-            frame[name] = frame[name].astype(about["dtype"])
-    return frame
 
 
 def checked_seed(seed: int | None) -> int:
@@ -148,16 +118,6 @@ def checked_seed(seed: int | None) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise SpecError(f"seed= is a whole number of at least 0, not {seed!r}")
     return int(seed)
-
-
-def _write_table(frame: pd.DataFrame, path: Path) -> None:
-    try:
-        frame.to_parquet(path)
-    except pa.ArrowException as error:
-        line = str(error).splitlines()[0]
-        raise DataError(
-            f"the table cannot be stored as parquet ({line}); convert that column, or leave it out"
-        ) from error
 
 
 def stacked_draws(fit: Fit) -> dict[str, np.ndarray]:

@@ -9,7 +9,16 @@ import numpy as np
 
 from mnarkit.errors import SpecError
 
-__all__ = ["AMOUNT_FAMILIES", "PRIOR_FAMILIES", "Prior", "PriorUnit", "as_amount", "prior_items", "prior_table"]
+__all__ = [
+    "AMOUNT_FAMILIES",
+    "PRIOR_FAMILIES",
+    "Prior",
+    "PriorUnit",
+    "as_amount",
+    "centre",
+    "prior_items",
+    "prior_table",
+]
 
 type PriorUnit = Literal["sd", "raw"]
 type Amount = float | Prior
@@ -95,6 +104,18 @@ class Prior:
                 df, mean, scale = self.values
                 return mean + scale * rng.standard_t(df, size=size)
         raise SpecError(f"a {self.family} prior cannot be the prior of an amount; use one of {AMOUNT_FAMILIES}")
+
+
+def centre(value: Amount) -> float:
+    """Take a number as it is, a prior of an amount at its mean (its median, if it has no mean)."""
+    if not isinstance(value, Prior):
+        return float(value)
+    match value.family:
+        case "normal":
+            return value.values[0]
+        case "student_t":
+            return value.values[1]
+    return sum(value.values) / 2
 
 
 def as_amount(value: Amount, what: str) -> Amount:

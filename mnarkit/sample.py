@@ -4,7 +4,6 @@ import json
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import arviz as az
@@ -19,7 +18,7 @@ from pytensor.graph.replace import vectorize_graph
 
 from mnarkit.build import Built, build_parts
 from mnarkit.data import IncompleteData
-from mnarkit.em.normal import em_path
+from mnarkit.em.normal import mar_start
 from mnarkit.errors import ConvergenceError, ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.families import DEFAULTS
 from mnarkit.fit import Fit, checked_seed, draw_parameters, stacked_draws
@@ -27,6 +26,7 @@ from mnarkit.normal.correlation import partial_correlations
 from mnarkit.normal.layout import kernel_data
 from mnarkit.normal.likelihood import unit_loglik
 from mnarkit.normal.parameters import kernel_parameters
+from mnarkit.normal.sources import moments_of
 from mnarkit.spec.check import identification
 from mnarkit.spec.spec import Spec
 
@@ -138,12 +138,12 @@ def _check_settings(draws: int, tune: int, chains: int, target_accept: float) ->
 def _compile(spec: Spec, built: Built, data: IncompleteData, model: pm.Model | None) -> Any:
     """Compile, or put new data into what was compiled for the same spec and shapes in this process."""
     if model is not None:
-        return _compile_model(model, built)
+        return _compile_model(model, _start(spec, data, built))
     shapes = (built.layout.terms, tuple(i.terms for i in built.layout.indicators), built.rows.pieces, built.rows.groups)
     fixed = data.fingerprint() if built.layout.model_amounts else None  # their units stand in the graph as constants
     key = (spec, shapes, fixed)
     if key not in _COMPILED:
-        _COMPILED[key] = _compile_model(built.model, built)
+        _COMPILED[key] = _compile_model(built.model, _start(spec, data, built))
         while len(_COMPILED) > _KEPT:
             _COMPILED.popitem(last=False)
     known = {variable.name for variable in _COMPILED[key].shared_var_keys}
@@ -151,8 +151,7 @@ def _compile(spec: Spec, built: Built, data: IncompleteData, model: pm.Model | N
     return _COMPILED[key].with_data(**arrays)
 
 
-def _compile_model(model: pm.Model, built: Built) -> Any:
-    start = _start(built)
+def _compile_model(model: pm.Model, start: dict[str, np.ndarray]) -> Any:
     jitter = {v for v in model.free_RVs if v.name not in start}
     points: dict[Any, Any] = {name: value for name, value in start.items() if name in model.named_vars}
     with warnings.catch_warnings():
@@ -160,13 +159,15 @@ def _compile_model(model: pm.Model, built: Built) -> Any:
         return nutpie.compile_pymc_model(model, var_names=[], initial_points=points, jitter_rvs=jitter)
 
 
-def _start(built: Built) -> dict[str, np.ndarray]:
+def _start(spec: Spec, data: IncompleteData, built: Built) -> dict[str, np.ndarray]:
     """Place the data model's free variables at the MAR maximum, on standardised columns."""
     try:
-        plain = replace(built.standard, amounts=(), indicators=())
-        coef, cov = em_path(plain, kernel_data(plain), tol=1e-4, max_iter=500).points[-1]
+        point = mar_start(moments_of(spec.mar(), data), built.scaling)
     except ConvergenceError:
         return {}
+    if point is None:
+        return {}
+    coef, cov = point
     sd = np.sqrt(np.diag(cov))
     start = {"coef_z": coef, "sd_z": sd}
     if len(sd) > 1:

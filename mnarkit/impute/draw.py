@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from mnarkit.data import IncompleteData
-from mnarkit.errors import ConvergenceWarning, DataError, SpecError
+from mnarkit.errors import ConvergenceWarning, SpecError
 from mnarkit.fit import Fit, checked_seed, draw_parameters, stacked_draws
 from mnarkit.impute.imputations import Imputations
-from mnarkit.normal.conditional import conditional_mean, draw_unseen
+from mnarkit.normal.amounts import move
+from mnarkit.normal.conditional import draw_unseen
 from mnarkit.normal.layout import Amount, KernelData, Layout, amounts_of, designs_of, kernel_data, lay_out
-from mnarkit.normal.parameters import Parameters, kernel_parameters, residual_sd
+from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.priors import Prior
 from mnarkit.spec.check import check_late, check_rows
-from mnarkit.spec.missingness import PatternMixture, Scale
+from mnarkit.spec.missingness import PatternMixture
 from mnarkit.spec.spec import Spec
 
 __all__ = ["draw_order", "impute"]
@@ -118,37 +119,13 @@ def _one(work: _Work, number: int, seed: int, k: int) -> np.ndarray:
     moved = [(a, amounts[a.name]) for a in work.layout.amounts if a.component.of == "prediction"]
     moved += [(a, _drawn(a, rng)) for a in work.late]
     for amount, value in moved:
-        _move(y, amount, value, parameters, work)
+        move(y, amount, value, parameters, work.layout)
     return y
 
 
 def _drawn(amount: Amount, rng: np.random.Generator) -> float:
     declared = amount.component.amount
     return float(declared.draw(rng)) if isinstance(declared, Prior) else declared
-
-
-def _move(y: np.ndarray, amount: Amount, value: float, parameters: Parameters, work: _Work) -> None:
-    """Apply one amount to its cells: added at the end, not carried over to the other cells of the row."""
-    cells, j = amount.cells, amount.column
-    if isinstance(amount.component, Scale):
-        y[cells, j] *= value
-        return
-    match amount.component.unit:
-        case "sd":
-            distance: Any = value * residual_sd(parameters.cov, j, amount.predictors)
-        case "sd_observed":
-            distance = value * amount.sd_observed
-        case "percent":
-            mean = conditional_mean(work.layout.y, work.layout.x @ parameters.coef.T, parameters.cov)[0][cells, j]
-            if np.any(mean <= 0):
-                raise DataError(
-                    f"{amount.component.column!r}: the conditional mean is not above 0 in {int(np.sum(mean <= 0))} of "
-                    f"{len(mean)} rows, so percent has no meaning there; use unit='sd' or 'raw'"
-                )
-            distance = value / 100 * mean
-        case _:
-            distance = value
-    y[cells, j] += distance
 
 
 def draw_order(n_draws: int, m: int) -> list[int]:

@@ -6,7 +6,7 @@ from scipy.special import log_ndtr, ndtri_exp
 from mnarkit.normal.layout import KernelData
 from mnarkit.normal.patterns import group_rows
 
-__all__ = ["conditional_mean", "draw_unseen", "truncated_normal"]
+__all__ = ["conditional_mean", "draw_unseen", "expected_unseen", "truncated_normal"]
 
 
 def conditional_mean(y: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,6 +82,47 @@ def draw_unseen(
             )
         out[np.ix_(rows, m)] = full[:, m] + deviation
     return out
+
+
+def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.ndarray) -> np.ndarray:
+    """E[y | y_o, r, θ] of every row, (n, p); arguments as in `draw_unseen`."""
+    coef, covs, on_y, on_x, own, var = arguments
+    _, seen, group, start, sign, x, _, w, w_start, weights, slopes, sizes = data.arrays
+    out, mean = y.copy(), x @ coef.T
+    for g, mask in enumerate(seen.astype(bool)):
+        o, m, rows = np.flatnonzero(mask), np.flatnonzero(~mask), data.patterns.rows(g)
+        if not len(m):
+            continue
+        here = slice(start[g], start[g + 1])
+        cov = covs[group[g]]
+        slope = np.linalg.solve(cov[np.ix_(o, o)], cov[np.ix_(o, m)]).T
+        rest = cov[np.ix_(m, m)] - slope @ cov[np.ix_(o, m)]
+        full = out[rows]
+        full[:, m] = mean[here][:, m] + (full[:, o] - mean[here][:, o]) @ slope.T
+        moved = np.zeros((len(rows), len(m)))
+        for k in np.flatnonzero(np.any(on_y[:, m] != 0, axis=1)):
+            u = (
+                full @ on_y[k]
+                + x[here] @ on_x[k]
+                + w[here, w_start[k] : w_start[k + 1]] @ own[w_start[k] : w_start[k + 1]]
+            )
+            a = on_y[k, m]
+            moved += np.outer(
+                _pull(u, a @ rest @ a, var[k], sign[g, k], weights[k, : sizes[k]], slopes[k, : sizes[k]]), rest @ a
+            )
+        out[np.ix_(rows, m)] = full[:, m] + moved
+    return out
+
+
+def _pull(u: np.ndarray, v: float, t: float, sign: float, weights: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """E[(z - u) / Var z | sign of z], over the components of the link: sign φ/Φ(sign u / s) / s."""
+    spread = np.sqrt(t / slopes**2 + v)
+    toward = sign * u[:, None] / spread
+    part = np.log(weights) + log_ndtr(toward)
+    share = np.exp(part - part.max(axis=1, keepdims=True))
+    share /= share.sum(axis=1, keepdims=True)
+    mills = np.exp(-0.5 * toward**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(toward))
+    return sign * (share * mills / spread).sum(axis=1)
 
 
 def _given_sign(

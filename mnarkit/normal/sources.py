@@ -1,0 +1,209 @@
+"""Where rows come from: a table in memory, Parquet files larger than memory, a Dask table on a cluster."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lazy_loader
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as parquet
+
+from mnarkit.data import IncompleteData
+from mnarkit.errors import DataError, SpecError
+from mnarkit.formula import Formula, design
+from mnarkit.normal.moments import Moments, Origin, Raw, add, gather, moments, raw_of
+from mnarkit.spec.spec import Spec
+
+__all__ = ["is_table", "moments_of"]
+
+_BLOCK = 131_072  # rows at a time: fixed, so that sums do not depend on how many are read at once
+dask: Any = lazy_loader.load("dask", error_on_import=False)
+
+
+type Block = tuple[np.ndarray, np.ndarray]
+
+
+def is_table(source: Any) -> bool:
+    """Whether a source is a table in memory."""
+    return not (isinstance(source, (str, Path)) or _is_dataset(source) or _is_dask(source))
+
+
+def moments_of(spec: Spec, source: Any) -> Moments:
+    """Reduce a table to the moments of a data model under MAR.
+
+    Parameters
+    ----------
+    spec : Spec
+        Its data model says which columns.
+    source : IncompleteData, DataFrame, path, pyarrow.dataset.Dataset or Dask DataFrame
+        The table.
+
+    Raises
+    ------
+    SpecError, DataError
+        A column that is not there, or cannot be used; a term that needs the whole table in a chunked source.
+    """
+    columns = spec.model.columns
+    if is_table(source):
+        data = IncompleteData.of(source)
+        terms, blocks = _table_blocks(spec.model.predictors, columns, data)
+        return _finish(*gather(blocks), columns, terms)
+    terms = _plain_terms(spec.model.predictors)
+    predictors = tuple(t for t in terms if t != "Intercept")
+    if _is_dask(source):
+        return _finish(*_from_dask(source, predictors, columns), columns, terms)
+    return _finish(*gather(_parquet_blocks(source, predictors, columns)), columns, terms)
+
+
+def _finish(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str, ...]) -> Moments:
+    predictors = [t for t in terms if t != "Intercept"]
+    for name, count in zip(columns, raw.infinite, strict=True):
+        if count:
+            raise DataError(f"{name!r} has {count} infinite values; make them missing or finite")
+    for name, count in zip(predictors, raw.holes, strict=True):
+        if count:
+            raise DataError(f"{name!r} has {count} holes or infinite values; predictors are fully seen")
+    recorded = raw.seen.T @ raw.count
+    needed = len(terms) + 1
+    for name, count in zip(columns, recorded, strict=True):
+        if count < needed:
+            raise DataError(
+                f"{name!r} has {count} recorded values in {raw.count.sum()} rows for {needed} parameters "
+                f"({', '.join(terms)}, sd); leave it out, or use more rows"
+            )
+    made = moments(raw, origin, columns, terms)
+    varies = np.array([_varies(made, j) for j in range(len(columns))])
+    if not varies.all():
+        raise DataError(f"{columns[int(np.argmin(varies))]!r} is constant where recorded; leave it out of the model")
+    q = len(terms)
+    if made.n < q + len(columns):
+        raise DataError(
+            f"{made.n} rows have a recorded value for {len(columns)} modelled columns on {q} terms, which need at least "
+            f"{q + len(columns)}; use fewer columns or predictors"
+        )
+    if np.linalg.matrix_rank(made.products()[:q, :q], tol=1e-9 * made.n) < q:
+        raise DataError(
+            f"the predictors {', '.join(terms)} are perfectly collinear in the {made.n} rows used; leave one out"
+        )
+    return made
+
+
+def _varies(made: Moments, j: int) -> bool:
+    """Whether a column has a variance: standardised by its own, its squares then add up to its count less one."""
+    if "Intercept" not in made.terms:
+        return True
+    column = made.rows[:, len(made.terms) + j]
+    return bool(column @ column > 0.5)
+
+
+def _table_blocks(
+    predictors: Formula, columns: tuple[str, ...], data: IncompleteData
+) -> tuple[tuple[str, ...], Iterator[Block]]:
+    data.require(columns, "the spec")
+    for column in columns:
+        data.require_numeric(column)
+    plain = [t.name for t in predictors.terms] == ["1"]
+    built = None if plain else design(predictors, data)
+    terms = ("Intercept",) if built is None else built.names
+    moving = [k for k, t in enumerate(terms) if t != "Intercept"]
+    frame = data.frame if data.columns == columns else data.frame[list(columns)]
+
+    def blocks() -> Iterator[Block]:
+        for first in range(0, data.n, _BLOCK):
+            here = slice(first, first + _BLOCK)
+            y = frame.iloc[here].to_numpy(dtype=np.float64, na_value=np.nan)
+            x = np.empty((len(y), 0)) if built is None else built.matrix[here][:, moving]
+            yield np.ascontiguousarray(x), np.ascontiguousarray(y)
+
+    return terms, blocks()
+
+
+def _plain_terms(predictors: Formula) -> tuple[str, ...]:
+    """Terms of a chunked source: the intercept and columns as they are, which no chunk needs the others for."""
+    for term in predictors.terms:
+        if term.name != "1" and not term.bare:
+            raise SpecError(
+                f"{term.name!r} needs the whole table, and this one is read in chunks; compute it as a column first"
+            )
+    return tuple("Intercept" if t.name == "1" else t.name for t in predictors.terms)
+
+
+def _split(frame: pd.DataFrame, predictors: tuple[str, ...], columns: tuple[str, ...], part: str) -> Block:
+    """Read the columns of a chunk as numbers."""
+    for name in (*predictors, *columns):
+        if name not in frame.columns:
+            raise DataError(
+                f"{part} has no column {name!r}; its columns are {', '.join(map(repr, frame.columns[:12]))}"
+            )
+    data = IncompleteData(frame)
+    for name in (*predictors, *columns):
+        data.require_numeric(name)
+    x, y = (frame[list(n)].to_numpy(dtype=np.float64, na_value=np.nan) for n in (predictors, columns))
+    return np.ascontiguousarray(x), np.ascontiguousarray(y)
+
+
+# Parquet
+
+
+def _is_dataset(source: Any) -> bool:
+    return type(source).__module__.startswith("pyarrow") and hasattr(source, "to_batches") and hasattr(source, "files")
+
+
+def _parquet_blocks(source: Any, predictors: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[Block]:
+    """One fragment after another, one batch at a time: what is held does not grow with the files."""
+    if isinstance(source, (str, Path)):
+        if not Path(source).exists():
+            raise DataError(f"{str(source)!r} is not there; name a Parquet file or a folder of them")
+        source = parquet.dataset(str(source), format="parquet")
+    wanted = list(dict.fromkeys((*predictors, *columns)))
+    found = 0
+    for fragment in source.get_fragments():
+        missing = [name for name in wanted if name not in fragment.physical_schema.names]
+        if missing:
+            names = ", ".join(map(repr, fragment.physical_schema.names[:12]))
+            raise DataError(
+                f"the part {Path(fragment.path).name!r} has no column {missing[0]!r}; its columns are {names}"
+            )
+        for batch in fragment.to_batches(
+            columns=wanted, batch_size=_BLOCK, batch_readahead=1, fragment_readahead=1, use_threads=False
+        ):
+            if batch.num_rows:
+                found += batch.num_rows
+                yield _split(batch.to_pandas(), predictors, columns, f"the part {Path(fragment.path).name!r}")
+    if not found:
+        raise DataError("the Parquet dataset has 0 rows")
+
+
+# Dask
+
+
+def _is_dask(source: Any) -> bool:
+    return type(source).__module__.startswith("dask")
+
+
+def _from_dask(source: Any, predictors: tuple[str, ...], columns: tuple[str, ...]) -> tuple[Raw, Origin]:
+    """A map over partitions and a tree of sums, about an origin that the first rows give."""
+    wanted = list(dict.fromkeys((*predictors, *columns)))
+    missing = [name for name in wanted if name not in source.columns]
+    if missing:
+        raise DataError(
+            f"the Dask table has no column {missing[0]!r}; its columns are {', '.join(map(repr, source.columns[:12]))}"
+        )
+    head = source[wanted].head(4096, npartitions=-1, compute=True)
+    if not len(head):
+        raise DataError("the Dask table has 0 rows")
+    origin = Origin.near(*_split(head, predictors, columns, "the Dask table"))
+    reduce_part, merge = dask.delayed(_reduced, pure=True), dask.delayed(add, pure=True)
+    level = [reduce_part(part, predictors, columns, origin) for part in source[wanted].to_delayed()]
+    while len(level) > 1:
+        level = [merge(level[k : k + 8]) for k in range(0, len(level), 8)]
+    return dask.compute(level[0])[0], origin
+
+
+def _reduced(frame: pd.DataFrame, predictors: tuple[str, ...], columns: tuple[str, ...], origin: Origin) -> Raw:
+    parts = []
+    for first in range(0, max(len(frame), 1), _BLOCK):
+        x, y = _split(frame.iloc[first : first + _BLOCK], predictors, columns, "a partition")
+        parts.append(raw_of(x, y, origin))
+    return add(parts)
