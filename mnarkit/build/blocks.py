@@ -10,7 +10,7 @@ import pytensor.tensor
 
 from mnarkit.build.ops import Covariance
 from mnarkit.families import DEFAULTS
-from mnarkit.normal.layout import Amount, Indicator, Layout, Scaling
+from mnarkit.normal.layout import Amount, Indicator, Layout, Scaling, own_units_map
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.missingness import Heckman, Selection
@@ -70,7 +70,7 @@ def add_indicator(belief: Selection | Heckman, indicator: Indicator, scaling: Sc
     default = DEFAULTS[belief.link, "slope"], DEFAULTS[belief.link, "intercept"]
     each = [priors.get(t, default[t == "Intercept"]) for t in indicator.terms]
     units = np.concatenate([scaling.w_scales[k], [scaling.scale[j] for j in indicator.slopes]])
-    back: Any = pm.Data(f"{indicator.name}_map", _own_units_map(indicator, scaling, k))
+    back: Any = pm.Data(f"{indicator.name}_map", own_units_map(indicator, scaling, k))
     if not priors:
         only = [p for p in each if isinstance(p, Prior)]
         beta = _location_scale(f"{indicator.name}_z", only, units, dims=(f"{indicator.name}_term",))
@@ -95,17 +95,6 @@ def _coefficient(name: str, prior: Prior | float, unit: float) -> Any:
         case "student_t":
             return pm.StudentT(name, nu=prior.values[0], mu=a, sigma=b)
     return pm.Normal(name, mu=a, sigma=b)
-
-
-def _own_units_map(indicator: Indicator, scaling: Scaling, k: int) -> np.ndarray:
-    r = indicator.w.shape[1]
-    made = np.zeros((len(indicator.terms), len(indicator.terms)))
-    made[:r, :r] = scaling.w_maps[k]
-    for i, j in enumerate(indicator.slopes):
-        made[r + i, r + i] = 1 / scaling.scale[j]
-        if "Intercept" in indicator.terms:
-            made[indicator.terms.index("Intercept"), r + i] = -scaling.center[j] / scaling.scale[j]
-    return made
 
 
 @singledispatch

@@ -10,6 +10,7 @@ import pandas as pd
 from mnarkit.data import IncompleteData
 from mnarkit.em.fit import Curvature, EMFit
 from mnarkit.em.loop import Criterion
+from mnarkit.em.mnar import Settings, mnar_fit, two_step_fit
 from mnarkit.em.names import coef_names, cov_names
 from mnarkit.em.normal import MARPath, mar_path, unpack
 from mnarkit.em.notes import boundary, dependent, never_together
@@ -17,10 +18,10 @@ from mnarkit.em.penalty import CovariancePrior, Penalty, penalty
 from mnarkit.em.progress import Progress
 from mnarkit.em.start import MARStart, Point, available, start_point
 from mnarkit.em.units import Units
-from mnarkit.errors import ConvergenceWarning, SpecError
+from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.normal.moments import Moments
 from mnarkit.normal.sources import is_table, moments_of
-from mnarkit.spec.check import check
+from mnarkit.spec.check import check, identification
 from mnarkit.spec.spec import Spec
 
 __all__ = ["em"]
@@ -111,10 +112,42 @@ def em(
     (428, True)
     """
     _check_settings(tol, max_iter, criterion, method)
-    made = _mar(spec, df, start, tol, max_iter, criterion, accelerate, prior, progress)
+    if _is_mar(spec):
+        if method != "ML":
+            raise SpecError("method='two-step' is for one Regression with one Heckman belief")
+        made = _mar(spec, df, start, tol, max_iter, criterion, accelerate, prior, progress)
+    else:
+        made = _mnar(spec, df, start, prior, method, (tol, max_iter, criterion, accelerate, progress))
+    rests = identification(spec)
     for note in made.notes:
-        warnings.warn(note, ConvergenceWarning, stacklevel=2)
+        warnings.warn(note, IdentificationWarning if note in rests else ConvergenceWarning, stacklevel=2)
     return made
+
+
+def _is_mar(spec: Spec) -> bool:
+    """Whether the likelihood is that of MAR: amounts that are added afterwards do not touch it."""
+    inside = any(c.of == "model" for belief in spec.pattern_mixtures for c in belief.components)
+    return not spec.selections and not inside
+
+
+def _mnar(
+    spec: Spec,
+    df: Any,
+    start: Start,
+    prior: CovariancePrior | None,
+    method: str,
+    settings: tuple[float, int, Criterion, bool, bool],
+) -> EMFit:
+    if prior is not None:
+        raise SpecError("prior= is for fits under MAR; with this belief use mk.sample, where every parameter has one")
+    if not is_table(df):
+        raise SpecError("a table read in chunks is fitted under MAR alone; load it, or use spec.mar()")
+    data = IncompleteData.of(df)
+    if method == "two-step":
+        return two_step_fit(spec, data)
+    *loop, progress = settings
+    with Progress(bool(progress), settings[1]) as shown:
+        return mnar_fit(spec, data, start, Settings(*loop, shown.update))
 
 
 def _check_settings(tol: float, max_iter: int, criterion: str, method: str) -> None:
@@ -230,6 +263,9 @@ def _notes(
     spec: Spec, moments: Moments, found: MARPath, cov: np.ndarray, prior: CovariancePrior | None
 ) -> tuple[str, ...]:
     said = [] if found.path.converged else [found.path.reason]
+    said += [
+        f"{c} is added to the expectations, not to the likelihood" for b in spec.pattern_mixtures for c in b.components
+    ]
     said += dependent(moments, cov, found.left_out)
     edge = None if found.left_out.any() or prior is not None else boundary(moments, cov)
     said += [edge] if edge else []

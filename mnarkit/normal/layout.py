@@ -22,6 +22,7 @@ __all__ = [
     "designs_of",
     "kernel_data",
     "lay_out",
+    "own_units_map",
     "standardise",
 ]
 
@@ -195,6 +196,18 @@ def standardise(layout: Layout) -> tuple[Layout, Scaling]:
         layout, y=(layout.y - center) / scale, x=layout.x @ x_map, indicators=indicators, center=center, scale=scale
     )
     return standard, Scaling(center, scale, x_map, tuple(m for m, _ in made), x_scale, tuple(s for _, s in made))
+
+
+def own_units_map(indicator: Indicator, scaling: Scaling, k: int) -> np.ndarray:
+    """Map standardised coefficients of an indicator to own units: β = map @ β_z, both in the order of its terms."""
+    r = indicator.w.shape[1]
+    made = np.zeros((len(indicator.terms), len(indicator.terms)))
+    made[:r, :r] = scaling.w_maps[k]
+    for i, j in enumerate(indicator.slopes):
+        made[r + i, r + i] = 1 / scaling.scale[j]
+        if "Intercept" in indicator.terms:
+            made[indicator.terms.index("Intercept"), r + i] = -scaling.center[j] / scaling.scale[j]
+    return made
 
 
 def _predictor_map(x: np.ndarray, terms: tuple[str, ...], centered: bool) -> tuple[np.ndarray, np.ndarray]:

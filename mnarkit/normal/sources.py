@@ -79,8 +79,8 @@ def _finish(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str
     q = len(terms)
     if made.n < q + len(columns):
         raise DataError(
-            f"{made.n} rows have a recorded value for {len(columns)} modelled columns on {q} terms, which need at least "
-            f"{q + len(columns)}; use fewer columns or predictors"
+            f"{made.n} rows have a recorded value for {len(columns)} modelled columns on {q} terms, which need "
+            f"at least {q + len(columns)}; use fewer columns or predictors"
         )
     if np.linalg.matrix_rank(made.products()[:q, :q], tol=1e-9 * made.n) < q:
         raise DataError(

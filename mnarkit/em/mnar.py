@@ -1,0 +1,247 @@
+"""Maximum likelihood of a spec that departs from MAR."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mnarkit.data import IncompleteData
+from mnarkit.em.ascent import climb, polish
+from mnarkit.em.fit import EMFit
+from mnarkit.em.loop import Criterion, Path, iterate
+from mnarkit.em.modes import documented_start, find_modes
+from mnarkit.em.names import IndicatorEstimate
+from mnarkit.em.normal import mar_start
+from mnarkit.em.objective import Objective
+from mnarkit.em.selection import selection_map
+from mnarkit.em.start import Point, to_standard
+from mnarkit.em.two_step import two_step
+from mnarkit.errors import SpecError
+from mnarkit.normal.parameters import Parameters
+from mnarkit.normal.sources import moments_of
+from mnarkit.priors import Prior, centre
+from mnarkit.spec.check import check, identification
+from mnarkit.spec.missingness import Heckman, Selection
+from mnarkit.spec.spec import Spec
+
+__all__ = ["Settings", "mnar_fit", "two_step_fit"]
+
+_FLAT = 1e-10  # smallest over largest eigenvalue of the information scaled to a diagonal of 1: flat up to rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the loop runs."""
+
+    tol: float
+    max_iter: int
+    criterion: Criterion
+    accelerate: bool
+    watch: Callable[[int, float, float], None]
+
+
+def mnar_fit(spec: Spec, data: IncompleteData, start: Any, settings: Settings) -> EMFit:
+    """Maximise log f(y_seen, r | θ); selection models by EM, others by quasi-Newton, both to a gradient of 0."""
+    check(spec, data)
+    objective = Objective.of(spec, data)
+    began = _began(spec, data, objective, start)
+    theta = objective.theta(began)
+    path = _ascend(spec, objective, theta, settings)
+    top = path.points[-1]
+    modes = find_modes(objective, began, top) if objective.indicators else pd.DataFrame()
+    covariance, flat = _covariance(objective, top)
+    notes = (
+        *([] if path.converged else [path.reason]),
+        *_held(spec),
+        *_about_modes(modes),
+        *([flat] if flat else []),
+        *identification(spec),
+    )
+    return _fit(spec, data, objective, path, modes, notes, covariance)
+
+
+def _ascend(spec: Spec, objective: Objective, theta: np.ndarray, settings: Settings) -> Path:
+    plain = all(isinstance(b, Selection) for b in spec.selections) and spec.selections
+    if not plain or objective.amounts:
+        return climb(objective, theta, max_iter=settings.max_iter, watch=settings.watch)
+    path = iterate(
+        selection_map(objective),
+        theta,
+        tol=settings.tol,
+        max_iter=settings.max_iter,
+        accelerate=settings.accelerate,
+        criterion=settings.criterion,
+        watch=settings.watch,
+    )
+    if not settings.accelerate or not path.converged:
+        return path
+    end = polish(objective, path, max_iter=settings.max_iter)
+    return replace(end, reason=f"{path.reason}, and {end.reason}")
+
+
+def _began(spec: Spec, data: IncompleteData, objective: Objective, start: Any) -> Parameters:
+    if isinstance(start, (EMFit, Mapping, pd.Series)):
+        return _named(objective, start.params if isinstance(start, EMFit) else start)
+    if start != "available":
+        raise SpecError(
+            "start= of a selection, Heckman or of='model' spec is 'available' (two-step for Heckman, else the MAR "
+            f"maximum), a fit of the same spec, or its parameters by name, not {start!r}"
+        )
+    p, q = objective.shape
+    point: Point | None = mar_start(moments_of(spec.mar(), data), objective.scaling)
+    return documented_start(objective, point if point is not None else (np.zeros((p, q)), np.eye(p)))
+
+
+def _named(objective: Objective, values: Mapping[str, float] | pd.Series) -> Parameters:
+    """Turn parameters in the columns' own units, by name, into standardised ones."""
+    given, names = dict(values), objective.names
+    missing, odd = [n for n in names if n not in given], [n for n in given if n not in names]
+    if missing or odd:
+        raise SpecError(
+            f"start= by name needs {len(names)} parameters ({', '.join(names[:4])}, ...); "
+            f"{f'{missing[0]!r} is missing' if missing else f'{odd[0]!r} is none of them'}"
+        )
+    vector = np.array([float(given[n]) for n in names])
+    (p, q), at = objective.shape, 0
+    coef, at = vector[: p * q].reshape(p, q), p * q
+    cov = np.zeros((p, p))
+    cov[np.tril_indices(p)] = vector[at : at + p * (p + 1) // 2]
+    at += p * (p + 1) // 2
+    betas, rhos = [], []
+    for one in objective.indicators:
+        betas.append(np.linalg.solve(one.own, vector[at : at + len(one.fixed)]))
+        at += len(one.fixed)
+        rhos.append(float(vector[at]) if one.has_rho else None)
+        at += one.has_rho
+    coef, cov = to_standard(coef, cov + np.tril(cov, -1).T, objective.layout.terms, objective.scaling)
+    if not np.linalg.eigvalsh(cov)[0] > 0 or any(r is not None and not -1 < r < 1 for r in rhos):
+        raise SpecError("start= by name: the covariance is not positive definite, or a rho is not inside (-1, 1)")
+    return Parameters(coef, cov, betas, rhos, objective.amounts)
+
+
+def _covariance(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray | None, str | None]:
+    """Delta-method covariance of the own-units parameters, or why there is none."""
+    information = -objective.hessian(theta)
+    size = np.sqrt(np.maximum(np.abs(np.diag(information)), 1e-300))
+    values, vectors = np.linalg.eigh(information / np.outer(size, size))
+    if not values[0] > _FLAT * values[-1]:
+        moved = np.abs(objective.own_slopes(theta) @ (vectors[:, 0] / size))
+        reach = np.abs(objective.own_slopes(theta)) @ (1 / size)
+        names = [n for n, m, r in zip(objective.names, moved, reach, strict=True) if m > 0.5 * r > 0]
+        told = ", ".join(map(repr, names[:4])) or "some parameters"
+        return None, f"no standard errors: the likelihood is flat at its maximum, the data do not tell {told}"
+    inverse = (vectors / values) @ vectors.T / np.outer(size, size)
+    slopes = objective.own_slopes(theta)
+    return slopes @ inverse @ slopes.T, None
+
+
+def _about_modes(modes: pd.DataFrame) -> list[str]:
+    if modes.empty:
+        return []
+    mine = modes[modes["returned"]].iloc[0]
+    said = []
+    if mine["boundary"]:
+        said.append("the maximum lies at the boundary, |rho| near 1: standard errors mean little there")
+    others = modes[~modes["returned"]]
+    if others.empty:
+        return said
+    best = others.iloc[0]
+    higher = best["loglik"] > mine["loglik"]
+    telling = ", ".join(f"{n} = {best[n]:.4g}" for n in modes.columns[4:])
+    return [
+        *said,
+        f"a local maximum (log likelihood {mine['loglik']:.4f}): {len(others)} other{'s' if len(others) > 1 else ''} "
+        f"found, the highest at {telling} with {best['loglik']:.4f}, which is {'higher' if higher else 'lower'}; see "
+        ".modes, and which one is believed is not for the likelihood to say",
+    ]
+
+
+def _held(spec: Spec) -> list[str]:
+    return [
+        f"{component} is held at {centre(component.amount):g}"
+        f"{' (the centre of its prior)' if isinstance(component.amount, Prior) else ''}: declared, not estimated"
+        for belief in spec.pattern_mixtures
+        for component in belief.components
+    ]
+
+
+def _fit(
+    spec: Spec,
+    data: IncompleteData,
+    objective: Objective,
+    path: Path,
+    modes: pd.DataFrame,
+    notes: tuple[str, ...],
+    covariance: np.ndarray | None,
+) -> EMFit:
+    names = objective.names
+    points = np.array([objective.own(point) for point in path.points])
+    loglik = np.array(path.objective) + objective.constant
+    coef, cov, indicators = objective.estimates(path.points[-1])
+    front = pd.DataFrame({"iteration": np.arange(len(points)), "loglik": loglik, "minus_2_loglik": -2 * loglik})
+    empty = int((~objective.layout.seen.any(axis=1)).sum())
+    used = objective.n_rows
+    return EMFit(
+        spec=spec,
+        data=data,
+        columns=objective.layout.columns,
+        terms=objective.layout.terms,
+        coef=coef,
+        cov=cov,
+        indicators=indicators,
+        loglik=float(loglik[-1]),
+        log_prior=0.0,
+        n=used,
+        n_empty=len(objective.layout.y) - used if empty else 0,
+        start=pd.Series(points[0], index=names, name="start"),
+        history=pd.concat([front, pd.DataFrame(points, columns=names)], axis=1),
+        iterations=len(points) - 1,
+        evaluations=path.evaluations,
+        converged=path.converged,
+        reason=path.reason,
+        prior=None,
+        modes=modes,
+        notes=notes,
+        curvature=covariance,
+    )
+
+
+def two_step_fit(spec: Spec, data: IncompleteData) -> EMFit:
+    """Heckman's two-step estimates with Greene's standard errors; none for the variance and ρ."""
+    check(spec, data)
+    if len(spec.missingness) != 1 or not isinstance(spec.missingness[0], Heckman) or len(spec.model.columns) != 1:
+        raise SpecError("method='two-step' is for one Regression with one Heckman belief")
+    if spec.missingness[0].priors:
+        raise SpecError("method='two-step' estimates every coefficient and rho; leave priors= out, or use method='ML'")
+    objective = Objective.of(spec, data)
+    found = two_step(objective.layout)
+    rho = found.rho
+    indicator = objective.layout.indicators[0]
+    inside = Parameters(
+        found.coef[None, :], np.array([[found.sigma**2]]), [found.selection], [float(np.clip(rho, -0.9999, 0.9999))], ()
+    )
+    named = dict(zip(objective.names, _vector(inside), strict=True))
+    theta = objective.theta(_named(objective, named))
+    path = Path((theta,), (objective.loglik(theta),), 1, True, "two-step: no iteration but the probit's")
+    p = len(found.coef)
+    covariance = np.full((len(objective.names),) * 2, np.nan)
+    covariance[:p, :p] = found.coef_cov[:p, :p]
+    covariance[p + 1 : -1, p + 1 : -1] = found.selection_cov
+    error = np.sqrt(found.coef_cov[-1, -1])
+    beyond = " (outside [-1, 1]: the model does not fit)" if abs(rho) > 1 else ""
+    notes = (
+        f"two-step: the coefficient of the inverse Mills ratio is {found.mills:.6g} (standard error {error:.6g}), "
+        f"sigma {found.sigma:.6g}, rho {rho:.6g}{beyond}; the variance and rho have no standard errors",
+        *identification(spec),
+    )
+    made = _fit(spec, data, objective, path, pd.DataFrame(), notes, covariance)
+    name = f"recorded({objective.layout.columns[0]})"
+    return replace(made, indicators=(IndicatorEstimate(name, indicator.terms, found.selection, rho),))
+
+
+def _vector(parameters: Parameters) -> np.ndarray:
+    return np.concatenate(
+        [parameters.coef.ravel(), parameters.cov.ravel(), parameters.indicators[0], [parameters.rho[0]]]
+    )
