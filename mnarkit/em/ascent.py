@@ -29,9 +29,9 @@ def climb(
         value, gradient = objective.loglik_and_gradient(theta)
         return (-value / objective.n_rows, -gradient / objective.n_rows) if np.isfinite(value) else (1e10, gradient)
 
-    def note(theta: np.ndarray) -> None:
-        points.append(theta.copy())
-        watch(len(points) - 1, objective.loglik(theta), float(np.abs(points[-1] - points[-2]).max()))
+    def note(xk: np.ndarray) -> None:  # SciPy goes by this name
+        points.append(xk.copy())
+        watch(len(points) - 1, objective.loglik(xk), float(np.abs(points[-1] - points[-2]).max()))
 
     optimize.minimize(
         negative, start, jac=True, method="BFGS", callback=note, options={"gtol": 1e-6, "maxiter": max_iter}

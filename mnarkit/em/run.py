@@ -145,9 +145,9 @@ def _mnar(
     data = IncompleteData.of(df)
     if method == "two-step":
         return two_step_fit(spec, data)
-    *loop, progress = settings
-    with Progress(bool(progress), settings[1]) as shown:
-        return mnar_fit(spec, data, start, Settings(*loop, shown.update))
+    tol, max_iter, criterion, accelerate, progress = settings
+    with Progress(progress, max_iter) as shown:
+        return mnar_fit(spec, data, start, Settings(tol, max_iter, criterion, accelerate, shown.update))
 
 
 def _check_settings(tol: float, max_iter: int, criterion: str, method: str) -> None:
