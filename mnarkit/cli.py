@@ -40,12 +40,38 @@ def demo(
 
 
 @app.command()
-def em(spec: SpecFile, data: DataFile) -> None:
-    """Fit the maximum-likelihood MAR baseline of a spec."""
+def em(
+    spec: SpecFile,
+    data: DataFile,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder that the last fit is saved to.", show_default=False)
+    ] = None,
+    method: Annotated[str, typer.Option(help="ML, or two-step for a Heckman model.")] = "ML",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Maximum likelihood: the MAR baseline of a spec, and the spec itself if it departs from MAR.
+
+    The table may also be a folder of Parquet files larger than memory, under MAR.
+    """
+    from mnarkit.report.folder import new_folder, refuse_existing
+
+    if out is not None:
+        refuse_existing(out, overwrite=overwrite)
     import mnarkit as mk
 
-    belief, table = mk.read_spec(spec).mar(), _read_table(data)
-    typer.echo(str(mk.em(belief, table)))
+    belief = mk.read_spec(spec)
+    table = data if data.is_dir() else _read_table(data)
+    warnings.simplefilter("ignore", mk.errors.MnarkitWarning)  # a fit prints its notes
+    made = mk.em(belief.mar(), table, progress=not quiet)
+    typer.echo(str(made))
+    if not belief.is_mar:
+        made = mk.em(belief, table, method=method, progress=not quiet)  # type: ignore[arg-type]
+        typer.echo(f"\n{made}")
+    if out is not None:
+        with new_folder(out, overwrite=overwrite) as folder:
+            made.save(folder)
+        typer.echo(f"written to {out}")
 
 
 @app.command()

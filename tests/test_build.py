@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytest
 from pytensor.compile.mode import Mode
 from scipy import stats
@@ -12,6 +13,9 @@ from scipy import stats
 import mnarkit as mk
 from mnarkit.build import Built, build_parts
 from mnarkit.data import IncompleteData
+from mnarkit.em.mnar import _named
+from mnarkit.em.objective import Objective
+from mnarkit.normal.correlation import partial_correlations
 from tests.cases import SPECS, table
 from tests.independent import row_loglik
 
@@ -114,3 +118,22 @@ def test_model_has_named_dims_and_can_be_extended():
     with model:
         pm.Potential("belief", pm.logp(pm.Normal.dist(0, 0.1), model["missing_y1"][2]))
     assert np.isfinite(model.compile_logp(mode=PYTHON)(model.initial_point()))
+
+
+@pytest.mark.parametrize("name", ["regression, probit", "regression, logit", "joint, probit"])
+def test_the_likelihood_of_the_model_is_flat_at_the_maximum_of_em(name):
+    data = table(300)
+    fit = mk.em(SPECS[name], data)
+    model = build_parts(SPECS[name], IncompleteData.of(data)).model
+    objective = Objective.of(SPECS[name], IncompleteData.of(data))
+    top = _named(objective, fit.params)
+    sd = np.sqrt(np.diag(top.cov))
+    values = {"coef_z": top.coef, "sd_z_log__": np.log(sd), "missing_y1_z": top.indicators[0]}
+    if len(sd) > 1:
+        values["partial_corr_z_logodds__"] = 2 * np.arctanh(partial_correlations(top.cov))
+    loglik = model.replace_rvs_by_values(model.potentials)[0]
+    gradient = pytensor.grad(loglik, model.value_vars)
+    function = model.compile_fn([loglik, *gradient], inputs=model.value_vars, mode=PYTHON, point_fn=False)
+    value, *slopes = function(*(values[v.name] for v in model.value_vars))
+    assert value + objective.constant == pytest.approx(fit.loglik, abs=1e-7)
+    assert max(np.abs(s).max() for s in slopes) / len(data) < 1e-7  # the requirement is 1e-5

@@ -240,6 +240,15 @@ def test_em_prints_the_baseline(place: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (code, err) == (0, "")
     assert "EM under MAR" in out
     assert "income ~ age" in out
+    assert "EM under Selection missing(income) ~ income" in out  # the belief below its baseline
+
+
+def test_em_saves_its_fit(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = run("em", "spec.yaml", "data.csv", "--out", "made", here=monkeypatch)
+    assert (code, err) == (0, "")
+    assert "written to made" in out
+    assert mk.EMFit.load("made").converged
+    assert run("em", "spec.yaml", "data.csv", "--out", "made", here=monkeypatch)[0] == 2
 
 
 # New folders
