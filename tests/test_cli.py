@@ -236,6 +236,7 @@ def test_em_prints_the_baseline(place: Path, monkeypatch: pytest.MonkeyPatch) ->
     T.to_parquet("data.parquet")
     Path("bom.csv").write_text(CSV + "\n\n", encoding="utf-8-sig")
     answers = {run("em", "spec.yaml", f, here=monkeypatch) for f in ("data.csv", "data.tsv", "data.parquet", "bom.csv")}
+    assert len(answers) == 1, [a[1] + a[2] for a in answers]
     ((code, out, err),) = answers
     assert (code, err) == (0, "")
     assert "EM under MAR" in out

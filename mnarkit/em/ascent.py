@@ -57,7 +57,8 @@ def polish(objective: Objective, path: Path, *, max_iter: int) -> Path:
         points.append(ahead[0])
         values.append(ahead[1])
     converged = size < 1e-6
-    reason = f"the gradient is {size:.1g} per row{'' if converged else ', and no step raises the objective'}"
+    reason = f"the gradient is {f'below {_TOP:g}' if size < _TOP else f'{size:.1g}'} per row"
+    reason += "" if converged else ", and no step raises the objective"
     return Path(tuple(points), tuple(values), evaluations, converged, reason)
 
 

@@ -15,7 +15,9 @@ class Progress:
     """Tell the iteration, the objective and the change; silent for the first two seconds."""
 
     def __init__(self, wanted: bool, max_iter: int) -> None:
-        self._wanted, self._max_iter = wanted, max_iter
+        # a file or a pipe keeps every line: the progress is for someone who watches
+        watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+        self._wanted, self._max_iter = wanted and watched, max_iter
         self._next = time.monotonic() + _QUIET
         self._shown = False
 
