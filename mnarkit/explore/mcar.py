@@ -29,7 +29,7 @@ _GLANCE = 1_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LittleTest:
-    """Little's (1988) test: do the means of the recorded values differ between the patterns of holes?
+    """Little's test (1988) of whether the means of the recorded values differ between the patterns of holes.
 
     Attributes
     ----------
@@ -61,9 +61,8 @@ class LittleTest:
 
 def little_test(columns: Sequence[Column], rows: np.ndarray) -> LittleTest:
     """Test the numbers and truth values among the columns, in these rows; never an error, but a note."""
-    left_out = [(c.name, f"a {c.kind}" if c.kind != "other" else "not a number") for c in columns if not c.is_number]
-    kept = []
-    for column in (c for c in columns if c.is_number):
+    left_out, kept = [], []
+    for column in columns:
         why = _unusable(column, kept, rows)
         (left_out if why else kept).append((column.name, why) if why else column)
     used, told = _commonest(kept, rows)
@@ -82,11 +81,14 @@ def little_test(columns: Sequence[Column], rows: np.ndarray) -> LittleTest:
 
 def _unusable(column: Column, kept: Sequence[Column], rows: np.ndarray) -> str:
     """Why a column cannot stand beside those already kept, or an empty text."""
-    values = column.values[rows]
-    values = values[~np.isnan(values)]
-    if len(values) < 2 or values.min() == values.max():
-        return "nothing recorded" if not len(values) else "constant"
-    return "determined by the columns before it" if _determined(column, kept, rows) else ""
+    values = column.values[rows[column.seen[rows]]]
+    if not len(values):
+        return "nothing recorded"
+    if not column.is_number:
+        return "not a number" if column.kind == "other" else f"a {column.kind}"
+    if values.min() == values.max():
+        return "constant"
+    return "a linear function of columns before it" if _determined(column, kept, rows) else ""
 
 
 def _determined(column: Column, kept: Sequence[Column], rows: np.ndarray) -> bool:
@@ -164,7 +166,9 @@ def _test(
     for seen, n, average in zip(patterns.seen, patterns.count, means, strict=True):
         term = n * _distance((average - mean)[seen], cov[np.ix_(seen, seen)])
         if not np.isfinite(term):
-            return _no_test(kept, left_out, len(used), "the fitted covariance is singular: some columns determine others")
+            return _no_test(
+                kept, left_out, len(used), "the fitted covariance is singular: some columns determine others"
+            )
         terms.append(term)
     names = np.array(patterns.names)
     statistic, df = float(np.sum(terms)), int(patterns.seen.sum()) - len(kept)
@@ -186,7 +190,7 @@ def _test(
 
 
 def _distance(gap: np.ndarray, cov: np.ndarray) -> float:
-    """gap' cov⁻¹ gap, NaN where cov is singular as a correlation; 0 where nothing is seen."""
+    """Gap' cov⁻¹ gap, NaN where cov is singular as a correlation; 0 where nothing is seen."""
     if not len(gap):
         return 0.0
     sd = np.sqrt(np.diag(cov))

@@ -82,7 +82,7 @@ def pattern_means(columns: Sequence[Column], patterns: HolePatterns) -> pd.DataF
 def monotone_order(patterns: HolePatterns) -> tuple[str, ...] | None:
     """Order the columns so that whoever misses one misses all later ones; None where there is no such order.
 
-    There is one if and only if the sets of seen columns form a chain; columns seen equally often keep the table's order.
+    There is one if and only if the sets of seen columns form a chain; equals keep the table's order.
     """
     seen = patterns.seen
     chain = seen[np.argsort(seen.sum(axis=1), kind="stable")]

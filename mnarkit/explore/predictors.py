@@ -24,7 +24,7 @@ _FEATURES = 400  # that a logistic fit takes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predicted:
-    """What goes with the holes of each column: `table` a row per hole and feature, `auc` a row per column with holes."""
+    """What goes with the holes of each column: `table` `auc` a row per column with holes."""
 
     table: pd.DataFrame
     auc: pd.DataFrame
@@ -42,7 +42,9 @@ def predict_holes(columns: Sequence[Column], seed: int) -> Predicted:
     moments = _moments(holed, features)
     compared = [_compare(column, features, [m[:, j] for m in moments]) for j, column in enumerate(holed)]
     fits = _fits(holed, features, seed)
-    tables = [table.assign(coef=table["feature"].map(slopes)) for table, (_, slopes) in zip(compared, fits, strict=True)]
+    tables = [
+        table.assign(coef=table["feature"].map(slopes)) for table, (_, slopes) in zip(compared, fits, strict=True)
+    ]
     table = pd.concat(tables, ignore_index=True)
     return Predicted(table[_COLUMNS], pd.DataFrame([row for row, _ in fits], columns=_FIT_COLUMNS))
 
@@ -55,7 +57,7 @@ _FIT_COLUMNS = ["column", "n_missing", "n_recorded", "features", "auc", "auc_low
 
 
 def _moments(holed: Sequence[Column], features: Sequence[Feature]) -> np.ndarray:
-    """Counts, sums and sums of squares of (feature - its first mean) where missing and recorded: (7, k, holed) with that mean."""
+    """Count, sum and sum of squares of (feature - center) where missing, where recorded; center: (7, k, holed)."""
     n = len(holed[0].seen)
     center = _first_means(features)
     out = np.zeros((6, len(features), len(holed)))
@@ -103,18 +105,24 @@ def _compare(column: Column, features: Sequence[Feature], moments: Sequence[np.n
 
 def _mean_and_variance(n: np.ndarray, total: np.ndarray, square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
-    spread = np.maximum(square - n * np.nan_to_num(mean) ** 2, 0.0)
+    spread = square - n * np.nan_to_num(mean) ** 2
+    spread = np.where(spread > 1e-12 * square, spread, 0.0)  # below is rounding
     return mean, np.divide(spread, n - 1, out=np.full(len(n), np.nan), where=n > 1)
 
 
 def _difference(
     gap: np.ndarray, variance: np.ndarray, n1: np.ndarray, n0: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Standardised mean difference and its large-sample interval (Hedges & Olkin 1985, section 5.E)."""
-    known = variance > 0
+    """Standardised mean difference and its large-sample interval (Hedges & Olkin 1985, section 5.E).
+
+    It is infinite where the feature is one value if missing and another if recorded.
+    """
+    apart, known = variance == 0, variance > 0
     smd = np.divide(gap, np.sqrt(np.where(known, variance, 1.0)), out=np.full(len(gap), np.nan), where=known)
+    smd = np.where(apart & (gap != 0), np.copysign(np.inf, gap), smd)
     n1, n0 = np.where(known, n1, 1.0), np.where(known, n0, 1.0)
-    half = norm.ppf(0.5 + LEVEL / 2) * np.sqrt(1 / n1 + 1 / n0 + smd**2 / (2 * (n1 + n0)))
+    finite = np.where(known, smd, 0.0)
+    half = norm.ppf(0.5 + LEVEL / 2) * np.sqrt(1 / n1 + 1 / n0 + finite**2 / (2 * (n1 + n0)))
     return smd - half, smd, smd + half
 
 
@@ -132,7 +140,7 @@ def _indicator_correlation(
 
 
 def _fits(holed: Sequence[Column], features: Sequence[Feature], seed: int) -> list[tuple[list, dict[str, float]]]:
-    """A row of the table of AUCs, and the slopes by feature, per column; columns missing in the same rows share a fit."""
+    """A row of the table of AUCs, and slopes by feature, per column; columns missing in the same rows share a fit."""
     made: dict[bytes, tuple[list, dict[str, float]]] = {}
     out = []
     for j, column in enumerate(holed):
@@ -155,8 +163,8 @@ def _fit(
     if full:
         return [*nothing, f"only {_FITS} columns with holes of their own get a fit"], {}
     if min(n1, n0) < _LEAST:
-        which = f"{n1} holes" if n1 < n0 else f"{n0} recorded values"
-        return [*nothing, f"{which}: at least {_LEAST} are needed"], {}
+        which = "holes" if n1 < n0 else "recorded values"
+        return [*nothing, f"fewer than {_LEAST} {which}"], {}
     hole = np.concatenate([np.ones(n1), np.zeros(n0)])
     x, used = _standardised(others, np.concatenate(rows), hole)
     if not used:

@@ -81,7 +81,9 @@ def _with_interval(table: pd.DataFrame) -> pd.DataFrame:
 def segments_of(column: Column) -> tuple[list[str], np.ndarray]:
     """Labels of the segments, and the segment of each row: levels, few values, or five bins; then the missing."""
     if column.kind == "other":
-        raise DataError(f"by={column.name!r} holds things without levels; name a column of numbers, dates or categories")
+        raise DataError(
+            f"by={column.name!r} holds things without levels; name a column of numbers, dates or categories"
+        )
     values = column.values[column.seen]
     distinct = np.unique(values)
     if column.kind == "category" or len(distinct) <= _FEW:
@@ -114,4 +116,8 @@ def _bins(column: Column, values: np.ndarray) -> tuple[list[str], np.ndarray]:
     place = np.unique(np.searchsorted(edges, values), return_inverse=True)[1]
     order = np.argsort(place, kind="stable")
     parts = np.split(values[order], np.cumsum(np.bincount(place))[:-1])
-    return [f"{said(column, part.min())} to {said(column, part.max())}" for part in parts], place
+    return [_span(said(column, part.min()), said(column, part.max())) for part in parts], place
+
+
+def _span(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,13 @@ from mnarkit.explore.mcar import NO_TEST, LittleTest
 if TYPE_CHECKING:
     from mnarkit.explore.exploration import Exploration
 
-__all__ = ["percent", "summary"]
+__all__ = ["percent", "shortened", "summary"]
 
 _WIDTH = 100
-_NAME = 28
 _LINES = 8
 _SEGMENTED = 3  # columns shown by segment
 _ALPHA = 0.05
+_INDENTED = {"initial_indent": "      ", "subsequent_indent": "        "}
 
 
 def summary(found: "Exploration") -> str:
@@ -46,7 +46,7 @@ def _head(found: "Exploration") -> str:
     complete = int(found.patterns.loc[found.patterns["n_missing"] == 0, "count"].sum())
     return (
         f"{_count(n, 'row')}, {_count(p, 'column')}: {missing:,} of {_count(n * p, 'cell')} "
-        f"{'is' if missing == 1 else 'are'} missing ({percent(missing / (n * p))}); "
+        f"{'is' if missing == 1 or n * p == 1 else 'are'} missing ({percent(missing / (n * p))}); "
         f"{_count(complete, 'row')} ({percent(complete / n)}) {'is' if complete == 1 else 'are'} complete"
     )
 
@@ -54,7 +54,7 @@ def _head(found: "Exploration") -> str:
 def _rates(found: "Exploration") -> str:
     holed = found.rates[found.rates["missing"] > 0].sort_values("rate", ascending=False, kind="stable")
     rows = [
-        (_short(r.column), f"{r.missing:,}", f"of {r.n:,}", percent(r.rate), _range(r.low, r.high))
+        (shortened(r.column), f"{r.missing:,}", f"of {r.n:,}", percent(r.rate), _range(r.low, r.high))
         for r in _first(holed, 2 * _LINES)
     ]
     full = len(found.rates) - len(holed)
@@ -62,33 +62,45 @@ def _rates(found: "Exploration") -> str:
     more += [f"{_count(full, 'column')} without holes"] if full else []
     empty = found.rates.loc[found.rates["missing"] == found.rates["n"], "column"]
     more += [f"nothing at all is recorded in {_names(empty)}: left out of all that follows"] if len(empty) else []
-    return _section("How often is each column missing? (rates with 95 % Wilson intervals)", rows, more)
+    return _section("How often is each column missing? (rates with 95 % Wilson intervals)", rows, more, "<>>><")
 
 
 def _by(found: "Exploration") -> str:
     if found.by is None:
         return ""
-    table = found.by[(found.by.groupby("column")["missing"].transform("sum") > 0)]
-    totals = table.groupby("column", sort=False)["missing"].sum().sort_values(ascending=False, kind="stable")
+    totals = found.by.groupby("column", sort=False)["missing"].sum().sort_values(ascending=False, kind="stable")
+    groups = _together(found, totals.index[totals > 0])
     rows = [
-        (_short(r.column), r.segment, f"{r.missing:,} of {r.n:,}", percent(r.rate), _range(r.low, r.high))
-        for name in totals.index[:_SEGMENTED]
-        for r in _first(table[table["column"] == name], 30)
+        (
+            _names(groups[name], 3),
+            shortened(r.segment),
+            f"{r.missing:,} of {r.n:,}",
+            percent(r.rate),
+            _range(r.low, r.high),
+        )
+        for name in list(groups)[:_SEGMENTED]
+        for r in _first(found.by[found.by["column"] == name], 30)
     ]
-    left = len(totals) - _SEGMENTED
+    left = int((totals > 0).sum()) - sum(len(groups[name]) for name in list(groups)[:_SEGMENTED])
     more = [f"and {_count(left, 'column')} more, in .by"] if left > 0 else []
     more += [] if rows else ["no other column has holes"]
-    return _section(f"By {found.segment!r} (95 % Wilson intervals)", rows, more)
+    return _section(f"By {found.segment!r} (95 % Wilson intervals)", rows, more, "<<>><")
 
 
 def _patterns(found: "Exploration") -> str:
     rows = [
-        (f"{r.count_:,}", percent(r.share), "complete" if not r.n_missing else f"missing: {_names(r.missing.split(', '))}")
-        for r in _first(found.patterns.rename(columns={"count": "count_"}), _LINES)
+        (f"{r.rows:,}", percent(r.share), _missing(found, r.pattern))
+        for r in _first(found.patterns.rename(columns={"count": "rows"}), _LINES)
     ]
     left = len(found.patterns) - len(rows)
     more = [f"and {_count(left, 'pattern')} more, in .patterns"] if left > 0 else []
-    return _section(f"Which cells are missing together? {_count(len(found.patterns), 'pattern')}", rows, [*more, _order(found)])
+    title = f"Which cells are missing together? {_count(len(found.patterns), 'pattern')}"
+    return _section(title, rows, [*more, _order(found)], ">><")
+
+
+def _missing(found: "Exploration", pattern: int) -> str:
+    seen = found.seen.loc[pattern]
+    return "complete" if seen.all() else f"missing: {_names(seen.index[~seen.to_numpy()])}"
 
 
 def _order(found: "Exploration") -> str:
@@ -105,10 +117,15 @@ def _dropout(found: "Exploration") -> str:
     if found.dropout is None:
         return ""
     rows = [
-        (_names(r.wave.split(", ")), f"{r.left:,} of {r.at_risk:,} left", percent(r.hazard), f"{percent(r.share)} of all rows")
+        (
+            _clip(r.wave),
+            f"{r.left:,} of {r.at_risk:,} left",
+            percent(r.hazard),
+            f"{percent(r.share)} of all rows",
+        )
         for r in _first(found.dropout, 2 * _LINES)
     ]
-    return _section("Dropout, if these columns are waves in this order (share of those still there)", rows, [])
+    return _section("Dropout, if these columns are waves in this order (share of those still there)", rows, [], "<>>>")
 
 
 def _predictors(found: "Exploration") -> str:
@@ -119,14 +136,14 @@ def _predictors(found: "Exploration") -> str:
     lines = []
     for name, names in list(groups.items())[:_LINES]:
         fit = found.auc[found.auc["column"] == name].iloc[0]
-        lines += [f"  {_names(names)}: {_auc(fit)}", f"      {_differences(found, name)}"]
+        lines += [f"  {_names(names)}: {_auc(fit)}", fill(_differences(found, name), _WIDTH, **_INDENTED)]
     left = len(groups) - _LINES
     lines += [f"  and {left} more, in .predictors and .auc"] if left > 0 else []
     title = (
         "Which recorded values go with the holes?\n"
         "  AUC: how well a ridge logistic fit on the other columns tells holes in rows left out (0.5 not at all, 1\n"
-        "  perfectly). Difference: mean where missing minus mean where recorded, in sd. All with 95 % intervals, each for\n"
-        "  one comparison: some of many exclude 0 by chance."
+        "  perfectly). Difference: mean where missing minus mean where recorded, in sd. All with 95 % intervals,\n"
+        "  each for one comparison: some of many exclude 0 by chance."
     )
     return "\n".join([title, *lines])
 
@@ -151,11 +168,18 @@ def _differences(found: "Exploration", name: str) -> str:
     rows = found.predictors[found.predictors["column"] == name]
     apart = rows[(rows["smd_low"] > 0) | (rows["smd_high"] < 0)]
     strongest = apart.iloc[np.argsort(-apart["smd"].abs().to_numpy(), kind="stable")[:3]]
-    said = [f"{_short(r.feature)} {r.smd:+.2f} ({r.smd_low:+.2f} to {r.smd_high:+.2f})" for r in strongest.itertuples()]
+    said = [_difference(r) for r in _first(strongest, 3)]
     if not said:
-        return "no column's mean differs beyond its interval"
-    rest = f"; {len(apart) - len(said)} more differ" if len(apart) > len(said) else ""
+        return "no difference whose interval excludes 0"
+    rest = f"; {len(apart) - len(said)} more" if len(apart) > len(said) else ""
     return f"differ most: {'; '.join(said)}{rest}"
+
+
+def _difference(row: Any) -> str:
+    if np.isinf(row.smd):
+        missing, recorded = round(row.mean_missing, 9), round(row.mean_recorded, 9)
+        return f"{shortened(row.feature)} always {missing:g} where missing, {recorded:g} where recorded"
+    return f"{shortened(row.feature)} {row.smd:+.2f} ({row.smd_low:+.2f} to {row.smd_high:+.2f})"
 
 
 def _thresholds(found: "Exploration") -> str:
@@ -163,32 +187,37 @@ def _thresholds(found: "Exploration") -> str:
     if not len(table):
         return ""
     title = "Does a rate of missingness jump at a value of another column?"
-    flagged = table[table["p_adjusted"] <= _ALPHA]
+    alone = table["column"].isin(_together(found, table["column"]))  # columns missing together once
+    flagged = table[alone & (table["p_adjusted"] <= _ALPHA)]
     if not len(flagged):
         least = table["p_adjusted"].min()
-        return f"{title}\n  no: {_count(len(table), 'pair')} of columns, the least adjusted p is {_p(least)}"
-    rows = [
-        (
-            _short(r.column),
-            f"{percent(r.rate_low)} where {_short(r.predictor)} ≤ {r.cut_label}",
-            f"{percent(r.rate_high)} above",
-            f"adjusted p {_p(r.p_adjusted)}",
-        )
-        for r in _first(flagged, _LINES)
-    ]
+        return f"{title}\n  none found in {_count(len(table), 'pair')} of columns (least adjusted p{_p(least)})"
+    rows = [_jump(found, r) for r in _first(flagged, _LINES)]
     more = [f"and {len(flagged) - len(rows)} more, in .thresholds"] if len(flagged) > len(rows) else []
     more.append(
-        f"exact for each of {_count(len(table), 'pair')}, then Holm: at most 5 % of tables missing completely at random "
-        "are flagged; a gradual rise is flagged too"
+        f"p is exact, and adjusted for all {_count(len(table), 'pair')} (Holm): of tables missing completely at "
+        "random, at most one in 20 gets a line here; a gradual rise gets one as well as a jump does"
     )
-    return _section(title, rows, more)
+    return _section(title, rows, more, "<<<<")
+
+
+def _jump(found: "Exploration", row: Any) -> tuple[str, ...]:
+    sign = "=" if row.cut_label == "False" else "≤"
+    return (
+        _names(_together(found, found.rates["column"])[row.column], 3),
+        f"{percent(row.rate_low)} where {shortened(row.predictor)} {sign} {row.cut_label}",
+        f"{percent(row.rate_high)} above" if sign == "≤" else f"{percent(row.rate_high)} elsewhere",
+        f"adjusted p{_p(row.p_adjusted)}",
+    )
 
 
 def _heaping(found: "Exploration") -> str:
-    rows = [(_short(r.column), r.signs) for r in found.heaping[found.heaping["signs"] != ""].itertuples()]
+    rows = [(shortened(r.column), r.signs) for r in _first(found.heaping[found.heaping["signs"] != ""], 2 * _LINES)]
     if not rows:
         return ""
-    return _section("Are recorded values heaped, or cut off at a bound? (a sign of rounding or censoring)", rows, [])
+    return _section(
+        "Are recorded values heaped, or cut off at a bound? (a sign of rounding or censoring)", rows, [], "<<"
+    )
 
 
 def _little(test: LittleTest) -> str:
@@ -196,13 +225,14 @@ def _little(test: LittleTest) -> str:
         lines = [f"Little's test of missing completely at random: none, {'; '.join(test.notes)}."]
     else:
         lines = [
-            f"Little's test of missing completely at random: χ² = {test.statistic:.2f}, df {test.df}, p = {_p(test.p)}",
-            f"  {test.n:,} rows, {_count(test.n_patterns, 'pattern')} of holes, {_count(len(test.columns), 'numeric column')}",
+            f"Little's test of missing completely at random: χ² = {test.statistic:.2f}, df {test.df}, p{_p(test.p)}",
+            f"  {_count(test.n, 'row')}, {_count(test.n_patterns, 'pattern')} of holes, "
+            + _count(len(test.columns), "numeric column"),
             *_contributions(test),
             *(f"  note: {note}" for note in test.notes),
         ]
     if test.left_out:
-        why = "; ".join(f"{_short(name)} ({reason})" for name, reason in test.left_out[:_LINES])
+        why = "; ".join(f"{shortened(name)} ({reason})" for name, reason in test.left_out[:_LINES])
         rest = f" and {len(test.left_out) - _LINES} more" if len(test.left_out) > _LINES else ""
         lines.append(fill(f"left out: {why}{rest}", _WIDTH, initial_indent="  ", subsequent_indent="    "))
     return "\n".join([*lines, fill(NO_TEST, _WIDTH, initial_indent="  ", subsequent_indent="  ")])
@@ -213,8 +243,8 @@ def _contributions(test: LittleTest) -> list[str]:
     top = table.iloc[np.argsort(-table["contribution"].to_numpy(), kind="stable")[:3]]
     return [
         f"  {r.contribution:.2f} of it from {_count(r.rows, 'row')} "
-        + (f"missing {_names(r.missing.split(', '))}" if r.n_missing else "with all of them")
-        for r in top.rename(columns={"count": "rows"}).itertuples()
+        + (f"missing {_clip(r.missing)}" if r.n_missing else "with all of them")
+        for r in _first(top.rename(columns={"count": "rows"}), 3)
     ]
 
 
@@ -222,24 +252,23 @@ def _footnote(found: "Exploration") -> str:
     said = []
     if found.rows < found.data.n:
         said.append(f"Thresholds and heaping are from {found.rows:,} rows drawn with seed {found.seed}.")
-    if len(found.auc) and ((fits := found.auc["n_recorded"].max()) < found.rates["n"].max() - found.rates["missing"].max()):
+    if len(found.auc) and (
+        (fits := found.auc["n_recorded"].max()) < found.rates["n"].max() - found.rates["missing"].max()
+    ):
         said.append(f"Fits take at most {fits:,} rows with a hole and as many without, drawn with seed {found.seed}.")
     return " ".join(said)
 
 
-def _section(title: str, rows: Sequence[tuple[str, ...]], more: Sequence[str]) -> str:
+def _section(title: str, rows: Sequence[tuple[str, ...]], more: Sequence[str], align: str = "") -> str:
+    """A heading, rows in columns (`align` has < or > for each), and sentences."""
     wide = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))] if rows else []
-    body = ["  " + "  ".join(_padded(cell, w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows]
+    cells = [[f"{cell:{a}{w}}" for cell, a, w in zip(row, align, wide, strict=True)] for row in rows]
+    body = ["  " + "  ".join(row).rstrip() for row in cells]
     notes = [fill(line, _WIDTH, initial_indent="  ", subsequent_indent="    ") for line in more]
     return "\n".join([title, *body, *notes])
 
 
-def _padded(cell: str, width: int) -> str:
-    """Numbers to the right, words to the left."""
-    return cell.rjust(width) if cell[:1].isdigit() else cell.ljust(width)
-
-
-def _first(table: pd.DataFrame, most: int) -> Iterable:
+def _first(table: pd.DataFrame, most: int) -> Iterable[Any]:
     return table.head(most).itertuples()
 
 
@@ -251,15 +280,21 @@ def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+def shortened(name: str, most: int = 32) -> str:
+    """Cut a long name in its middle, where the parts that tell columns apart seldom stand."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[: most - 1 - half]}…{name[-half:]}"
+
+
+def _clip(text: str, most: int = 70) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _names(names: Iterable[str], most: int = 6) -> str:
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(_short, names[:most])) + rest
+    return ", ".join(map(shortened, names[:most])) + rest
 
 
 def _p(p: float) -> str:
-    return "< 1e-10" if p < 1e-10 else f"{p:.1e}" if p < 1e-3 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+    return " < 1e-10" if p < 1e-10 else f" = {p:.1e}" if p < 1e-3 else f" = {p:.2g}" if p < 0.1 else f" = {p:.2f}"

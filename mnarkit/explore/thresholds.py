@@ -127,7 +127,7 @@ def _cuts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _standardised(path: np.ndarray, below: np.ndarray, total: int, missing: int) -> np.ndarray:
-    """z of a hypergeometric count at each cut."""
+    """Standardise a hypergeometric count at each cut."""
     share = missing / total
     sd = np.sqrt(share * (1 - share) * below * (total - below) / (total - 1))
     return (path - below * share) / sd
