@@ -18,7 +18,6 @@ _WIDTH = 100
 _LINES = 8
 _SEGMENTED = 3  # columns shown by segment
 _ALPHA = 0.05
-_INDENTED = {"initial_indent": "      ", "subsequent_indent": "        "}
 
 
 def summary(found: "Exploration") -> str:
@@ -136,7 +135,7 @@ def _predictors(found: "Exploration") -> str:
     lines = []
     for name, names in list(groups.items())[:_LINES]:
         fit = found.auc[found.auc["column"] == name].iloc[0]
-        lines += [f"  {_names(names)}: {_auc(fit)}", fill(_differences(found, name), _WIDTH, **_INDENTED)]
+        lines += [f"  {_names(names)}: {_auc(fit)}", _indented(_differences(found, name), 6)]
     left = len(groups) - _LINES
     lines += [f"  and {left} more, in .predictors and .auc"] if left > 0 else []
     title = (
@@ -234,7 +233,7 @@ def _little(test: LittleTest) -> str:
     if test.left_out:
         why = "; ".join(f"{shortened(name)} ({reason})" for name, reason in test.left_out[:_LINES])
         rest = f" and {len(test.left_out) - _LINES} more" if len(test.left_out) > _LINES else ""
-        lines.append(fill(f"left out: {why}{rest}", _WIDTH, initial_indent="  ", subsequent_indent="    "))
+        lines.append(_indented(f"left out: {why}{rest}"))
     return "\n".join([*lines, fill(NO_TEST, _WIDTH, initial_indent="  ", subsequent_indent="  ")])
 
 
@@ -264,8 +263,12 @@ def _section(title: str, rows: Sequence[tuple[str, ...]], more: Sequence[str], a
     wide = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))] if rows else []
     cells = [[f"{cell:{a}{w}}" for cell, a, w in zip(row, align, wide, strict=True)] for row in rows]
     body = ["  " + "  ".join(row).rstrip() for row in cells]
-    notes = [fill(line, _WIDTH, initial_indent="  ", subsequent_indent="    ") for line in more]
+    notes = [_indented(line) for line in more]
     return "\n".join([title, *body, *notes])
+
+
+def _indented(text: str, by: int = 2) -> str:
+    return fill(text, _WIDTH, initial_indent=" " * by, subsequent_indent=" " * (by + 2))
 
 
 def _first(table: pd.DataFrame, most: int) -> Iterable[Any]:

@@ -75,7 +75,7 @@ def _bars(ax: Axes, shown: pd.DataFrame) -> None:
     plain(ax)
     at = np.arange(len(shown))
     ax.bar(at, shown["count"], color=[RECORDED if n == 0 else IMPUTED for n in shown["n_missing"]], width=0.7)
-    for x, count in zip(at, shown["count"], strict=True):
+    for x, count in enumerate(shown["count"]):
         ax.text(x, count, f" {count:,}", ha="center", va="bottom", fontsize=7, color=DARK, rotation=90)
     ax.set_ylabel("rows", color=DARK, fontsize=9)
     ax.margins(y=0.28)
@@ -101,15 +101,15 @@ def _matrix(ax: Axes, missing: np.ndarray, names: list[str], shown: pd.DataFrame
     ax.set_xlim(-0.6, max(len(shown), 8) - 0.4)
     ax.tick_params(length=0)
     ax.set_xticks(range(len(shown)), [f"{100 * share:.1f}" for share in shown["share"]], rotation=90, fontsize=7)
-    ax.set_xlabel("pattern: % of rows", color=DARK, fontsize=9)
+    ax.set_xlabel("% of rows with this pattern", color=DARK, fontsize=9)
 
 
 def _rates(ax: Axes, rates: pd.DataFrame) -> None:
     plain(ax)
     at = np.arange(len(rates))
     ax.barh(at, rates["rate"], color=IMPUTED, height=0.6, alpha=0.85)
-    for y, row in zip(at, rates.itertuples(), strict=True):
-        ax.text(row.rate, y, f" {row.missing:,}", va="center", ha="left", fontsize=7, color=DARK)
+    for y, (rate, missing) in enumerate(zip(rates["rate"].tolist(), rates["missing"].tolist(), strict=True)):
+        ax.text(rate, y, f" {missing:,}", va="center", ha="left", fontsize=7, color=DARK)
     ax.set_ylim(len(rates) - 0.5, -0.5)
     ax.set_yticks([])
     ax.set_xlim(0, 1.45 * rates["rate"].max())
@@ -129,4 +129,5 @@ def _title(found: Exploration, shown: pd.DataFrame, rates: pd.DataFrame) -> str:
     columns = columns if holed != 1 else "1 column with holes"
     full = len(found.rates) - holed
     without = f", {full} without" if full else ""
-    return f"Which cells are missing (●) together? n = {n:,}\n{which}; {columns}{without}"
+    blue = "; blue: complete rows" if (shown["n_missing"] == 0).any() else ""
+    return f"Which cells are missing (●) together? n = {n:,}{blue}\n{which}; {columns}{without}"

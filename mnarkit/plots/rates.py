@@ -105,7 +105,7 @@ def _rows(ax: Axes, rows: pd.DataFrame) -> None:
     at = np.arange(len(rows))
     ax.hlines(at, rows["low"], rows["high"], color=IMPUTED, linewidth=2)
     ax.plot(rows["rate"], at, "o", color=IMPUTED, markersize=5)
-    for y, row in zip(at, rows.itertuples(), strict=True):
+    for y, row in enumerate(rows.itertuples()):
         place = {"transform": ax.get_yaxis_transform(), "va": "center", "ha": "left"}
         ax.text(1.01, y, f"{row.missing:,} of {row.n:,}", fontsize=7, color=GREY, **place)
     ax.set_yticks(at, [shortened(str(name)) for name in rows.index])

@@ -65,7 +65,7 @@ def seen_split(data: object, column: str, hole: str) -> Canvas:
     _draw(ax, shown, sides, labels)
     days = " (days since 1970)" if shown.kind == "date" else ""
     ax.set_xlabel(f"{shortened(column)}{days}", color=DARK)
-    fig.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9, labelcolor=DARK)
+    fig.legend(loc="outside lower center", ncols=1 if len(name) > 20 else 2, frameon=False, fontsize=9, labelcolor=DARK)
     head = f"Recorded values of {shortened(column)}, by whether {name} is missing{_unseen(shown)}"
     ax.set_title(head, loc="left", fontsize=10, color=DARK)
     return fig
