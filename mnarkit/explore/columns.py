@@ -1,7 +1,6 @@
 """A column of any type as numbers: what the tables of `explore` are computed from."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,8 +25,8 @@ class Column:
     name : str
         Its name.
     kind : {"number", "truth", "date", "category", "other"}
-        Truth values are 0 and 1; a date counts days since 1970, a duration days; a category (text too) is the position
-        of its level; other things have no values.
+        Truth values are 0 and 1; a duration is the number of its days, a date that of the days since 1970; a category
+        (text too) is the position of its level; other things have no values.
     seen : (n,) bool array
         Where it is recorded.
     values : (n,) float array
@@ -64,6 +63,7 @@ def said(column: Column, value: float) -> str:
         return str((_EPOCH + value * _DAY).date())
     if column.kind == "truth":
         return str(bool(value))
+    value += 0.0  # not -0
     return f"{value:.0f}" if value == round(value) and abs(value) < 1e9 else f"{value:.4g}"
 
 
@@ -90,8 +90,12 @@ def _read(name: str, series: pd.Series) -> Column:
         return _numbers(name, "truth", series)
     if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind):
         return _numbers(name, "number", series)
-    days = _days(series)
-    return _category(name, series) if days is None else Column(name, "date", ~np.isnan(days), days)
+    is_arrow = isinstance(kind, pd.ArrowDtype)
+    if pd.api.types.is_timedelta64_dtype(kind) or (is_arrow and str(kind).startswith("duration")):
+        return _duration(name, series)
+    if pd.api.types.is_datetime64_any_dtype(kind) or isinstance(kind, pd.PeriodDtype):
+        return _date(name, series)
+    return _date(name, series) if is_arrow and str(kind).startswith("date") else _category(name, series)
 
 
 def _inferred(series: pd.Series) -> pd.Series:
@@ -101,6 +105,8 @@ def _inferred(series: pd.Series) -> pd.Series:
         return series.astype("boolean")
     if held in _NUMBERS:
         return pd.to_numeric(series.where(series.notna(), np.nan))
+    if held == "timedelta":
+        return pd.to_timedelta(series)
     return pd.to_datetime(series) if held in _DATES else series
 
 
@@ -113,25 +119,27 @@ def _numbers(name: str, kind: str, series: pd.Series) -> Column:
     return Column(name, kind, ~np.isnan(values), values)
 
 
-def _days(series: pd.Series) -> np.ndarray | None:
-    """Days since 1970 of dates, days of durations, NaN where missing; None for other columns."""
-    kind: Any = series.dtype
-    if isinstance(kind, pd.PeriodDtype):
+def _duration(name: str, series: pd.Series) -> Column:
+    days = (series.astype("timedelta64[us]") / _DAY).to_numpy(dtype=float)
+    return Column(name, "number", ~np.isnan(days), days)
+
+
+def _date(name: str, series: pd.Series) -> Column:
+    """Give the days since 1970, in UTC where there is a time zone."""
+    if isinstance(series.dtype, pd.PeriodDtype):
         series = series.dt.to_timestamp()
-    elif isinstance(kind, pd.ArrowDtype) and str(kind).startswith(("date", "timestamp", "duration")):
-        series = pd.Series(series.to_numpy(dtype="m8[ns]" if str(kind).startswith("duration") else "M8[ns]"))
-    if pd.api.types.is_timedelta64_dtype(series.dtype):
-        return (series / _DAY).to_numpy(dtype=float)
-    if not pd.api.types.is_datetime64_any_dtype(series.dtype):
-        return None
-    naive = series.dt.tz_convert(None) if series.dt.tz is not None else series
-    return ((naive - _EPOCH) / _DAY).to_numpy(dtype=float)
+    elif isinstance(series.dtype, pd.ArrowDtype):
+        series = series.astype("timestamp[us][pyarrow]").astype("datetime64[us]")
+    elif isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert(None)
+    days = ((series - _EPOCH) / _DAY).to_numpy(dtype=float)
+    return Column(name, "date", ~np.isnan(days), days)
 
 
 def _category(name: str, series: pd.Series) -> Column:
     seen = series.notna().to_numpy(dtype=bool)
     try:
         codes, levels = pd.factorize(series)
-    except TypeError:  # lists and the like have no levels
+    except (TypeError, NotImplementedError):  # lists and the like have no levels
         return Column(name, "other", seen, np.full(len(series), np.nan), ordered=False)
     return Column(name, "category", seen, np.where(seen, codes, np.nan), tuple(levels), ordered=False)

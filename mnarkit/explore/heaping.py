@@ -15,6 +15,7 @@ _LEAST = 30  # recorded values
 _ALPHA = 1e-4
 _NEAR = 5  # neighbours that a pile is measured against
 _FACTOR = 3.0
+_NONE = (np.nan, np.nan, np.nan)
 _COLUMNS = [
     "column", "n", "distinct", "minimum", "share_minimum", "maximum", "share_maximum", "commonest", "share_commonest",
     "unit", "share_of_5", "share_of_10", "signs",
@@ -84,8 +85,8 @@ def _round_shares(values: np.ndarray, distinct: np.ndarray) -> tuple[float, floa
         if np.abs(scaled).max() < 2**52 and np.allclose(scaled, np.round(scaled), rtol=0, atol=1e-6):
             whole = np.round(values * 10.0**digits)
             enough = np.ptp(whole) >= _DISTINCT
-            return (10.0**-digits, np.mean(whole % 5 == 0), np.mean(whole % 10 == 0)) if enough else (np.nan,) * 3
-    return (np.nan,) * 3
+            return (10.0**-digits, float(np.mean(whole % 5 == 0)), float(np.mean(whole % 10 == 0))) if enough else _NONE
+    return _NONE
 
 
 def _rounding(n: int, unit: float, fives: float, tens: float) -> list[str]:

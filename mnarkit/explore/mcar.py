@@ -25,6 +25,7 @@ NO_TEST = (
 _PATTERNS = 500  # the commonest; EM costs so much for each
 _SINGULAR = 1e-8
 _GLANCE = 1_000
+_STEPS = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +137,7 @@ def _estimates(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     frame = pd.DataFrame((y - center) / scale, columns=names)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit = em(Spec(MvNormal(*names)), IncompleteData(frame))
+        fit = em(Spec(MvNormal(*names)), IncompleteData(frame), max_iter=_STEPS)
     notes = () if fit.converged else (f"EM {fit.reason}",)
     mean = center + scale * fit.coef[:, 0]
     return mean, fit.cov * np.outer(scale, scale), (*notes, *(str(w.message).splitlines()[0] for w in caught))

@@ -106,7 +106,7 @@ def dropout(patterns: HolePatterns) -> pd.DataFrame | None:
     holed = np.flatnonzero((~patterns.seen).any(axis=0) & patterns.seen.any(axis=0))
     waves: dict[bytes, list[int]] = {}
     for j in holed:
-        waves.setdefault(patterns.seen[:, j].tobytes(), []).append(j)
+        waves.setdefault(patterns.seen[:, j].tobytes(), []).append(int(j))
     seen = patterns.seen[:, [members[0] for members in waves.values()]]
     if len(waves) < 2 or (seen[:, 1:] & ~seen[:, :-1]).any():
         return None

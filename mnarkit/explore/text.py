@@ -60,7 +60,7 @@ def _rates(found: "Exploration") -> str:
     more = [f"and {_count(len(holed) - len(rows), 'column')} more, in .rates"] if len(holed) > len(rows) else []
     more += [f"{_count(full, 'column')} without holes"] if full else []
     empty = found.rates.loc[found.rates["missing"] == found.rates["n"], "column"]
-    more += [f"nothing at all is recorded in {_names(empty)}: left out of all that follows"] if len(empty) else []
+    more += [f"nothing at all is recorded in {_names(empty)}: in no test or comparison"] if len(empty) else []
     return _section("How often is each column missing? (rates with 95 % Wilson intervals)", rows, more, "<>>><")
 
 
@@ -68,7 +68,9 @@ def _by(found: "Exploration") -> str:
     if found.by is None:
         return ""
     totals = found.by.groupby("column", sort=False)["missing"].sum().sort_values(ascending=False, kind="stable")
-    groups = _together(found, totals.index[totals > 0])
+    empty = set(found.rates.loc[found.rates["missing"] == found.rates["n"], "column"])
+    totals = totals[(totals > 0) & ~totals.index.isin(empty)]
+    groups = _together(found, totals.index)
     rows = [
         (
             _names(groups[name], 3),
@@ -80,7 +82,7 @@ def _by(found: "Exploration") -> str:
         for name in list(groups)[:_SEGMENTED]
         for r in _first(found.by[found.by["column"] == name], 30)
     ]
-    left = int((totals > 0).sum()) - sum(len(groups[name]) for name in list(groups)[:_SEGMENTED])
+    left = len(totals) - sum(len(groups[name]) for name in list(groups)[:_SEGMENTED])
     more = [f"and {_count(left, 'column')} more, in .by"] if left > 0 else []
     more += [] if rows else ["no other column has holes"]
     return _section(f"By {found.segment!r} (95 % Wilson intervals)", rows, more, "<<>><")
@@ -99,7 +101,8 @@ def _patterns(found: "Exploration") -> str:
 
 def _missing(found: "Exploration", pattern: int) -> str:
     seen = found.seen.loc[pattern]
-    return "complete" if seen.all() else f"missing: {_names(seen.index[~seen.to_numpy()])}"
+    holes = seen.index[~seen.to_numpy(dtype=bool)]
+    return f"missing: {_names(holes)}" if len(holes) else "complete"
 
 
 def _order(found: "Exploration") -> str:

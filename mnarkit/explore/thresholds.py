@@ -150,7 +150,7 @@ def crossing_probability(below: np.ndarray, total: int, missing: int, reach: flo
     """
     share = missing / total
     sd = np.sqrt(share * (1 - share) * below * (total - below) / (total - 1))
-    width = reach * (1 - 1e-12) * sd  # the statistic itself counts as reached
+    width = reach * (1 - 1e-9) * sd  # the statistic itself counts as reached
     least = np.maximum(np.floor(below * share - width) + 1, 0).astype(int)
     most = np.minimum(np.ceil(below * share + width) - 1, np.minimum(missing, below)).astype(int)
     start, inside, before = 0, np.ones(1), 0

@@ -42,7 +42,7 @@ def hole_patterns(found: Exploration, *, patterns: int = 25, columns: int = 40) 
     >>> import mnarkit as mk
     >>> from mnarkit.plots import hole_patterns
     >>> fig = hole_patterns(mk.explore(mk.load_dataset("wages")))
-    >>> [text.get_text() for text in fig.axes[0].texts]
+    >>> [text.get_text().strip() for text in fig.axes[0].texts]
     ['428', '325']
     """
     rates = _chosen(found, columns)
