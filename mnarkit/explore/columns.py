@@ -1,6 +1,8 @@
 """A column of any type as numbers: what the tables of `explore` are computed from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +33,7 @@ class Column:
         Where it is recorded.
     values : (n,) float array
         NaN where missing.
-    levels : tuple
+    levels : sequence
         The levels of a category.
     ordered : bool
         Whether the values have an order.
@@ -41,7 +43,7 @@ class Column:
     kind: str
     seen: np.ndarray
     values: np.ndarray
-    levels: tuple = ()
+    levels: Sequence[Any] | np.ndarray = ()
     ordered: bool = True
 
     @property
@@ -142,4 +144,6 @@ def _category(name: str, series: pd.Series) -> Column:
         codes, levels = pd.factorize(series)
     except (TypeError, NotImplementedError):  # lists and the like have no levels
         return Column(name, "other", seen, np.full(len(series), np.nan), ordered=False)
-    return Column(name, "category", seen, np.where(seen, codes, np.nan), tuple(levels), ordered=False)
+    return Column(
+        name, "category", seen, np.where(seen, codes, np.nan), np.asarray(levels, dtype=object), ordered=False
+    )

@@ -22,7 +22,8 @@ NO_TEST = (
     "No test can tell MAR from MNAR: whether a value is missing because of what it would have been is not in the data. "
     "Little's test can only speak against MCAR; a large p is no evidence for MAR."
 )
-_PATTERNS = 500  # the commonest; EM costs so much for each
+_PATTERNS = 500  # the commonest, and fewer of many columns: an EM step costs patterns times columns cubed
+_WORK = 50_000_000
 _SINGULAR = 1e-8
 _GLANCE = 1_000
 _STEPS = 1_000
@@ -76,7 +77,7 @@ def little_test(columns: Sequence[Column], rows: np.ndarray) -> LittleTest:
     try:
         mean, cov, notes = _estimates(y)
     except MnarkitError as error:
-        return _no_test(kept, left_out, len(used), f"EM has no estimate: {_named(str(error), kept)}")
+        return _no_test(kept, left_out, len(used), f"EM has no estimate: {_named(str(error), kept)}", *told)
     return _test(kept, left_out, used, y, mean, cov, (*told, *notes))
 
 
@@ -119,11 +120,11 @@ def _commonest(kept: Sequence[Column], rows: np.ndarray) -> tuple[np.ndarray, tu
     if not kept:
         return rows, ()
     patterns = find_patterns([_at(c, rows) for c in kept])
-    total = len(patterns.count)
-    if total <= _PATTERNS:
+    total, most = len(patterns.count), max(min(_PATTERNS, _WORK // len(kept) ** 3), 2)
+    if total <= most:
         return rows, ()
-    used = rows[patterns.which < _PATTERNS]
-    return used, (f"the {_PATTERNS} commonest of {total:,} patterns ({len(used):,} of {len(rows):,} rows)",)
+    used = rows[patterns.which < most]
+    return used, (f"the {most} commonest of {total:,} patterns ({len(used):,} of {len(rows):,} rows)",)
 
 
 def _at(column: Column, rows: np.ndarray) -> Column:
@@ -201,7 +202,7 @@ def _distance(gap: np.ndarray, cov: np.ndarray) -> float:
     return float(((vectors.T @ (gap / sd)) ** 2 / values).sum()) if values[0] > _SINGULAR else np.nan
 
 
-def _no_test(kept: Sequence[Column], left_out: Sequence[tuple[str, str]], n: int, why: str) -> LittleTest:
+def _no_test(kept: Sequence[Column], left_out: Sequence[tuple[str, str]], n: int, *why: str) -> LittleTest:
     empty = pd.DataFrame(columns=["count", "n_missing", "missing", "contribution", "df", "share"])
     names = tuple(c.name for c in kept)
-    return LittleTest(np.nan, 0, np.nan, n, 0, names, tuple(left_out), empty, (why,))
+    return LittleTest(np.nan, 0, np.nan, n, 0, names, tuple(left_out), empty, why)

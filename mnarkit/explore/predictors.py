@@ -16,7 +16,7 @@ __all__ = ["Predicted", "predict_holes"]
 
 _CHUNK = 20_000
 _SIDE = 2_500  # rows with a hole, and as many without, that a logistic fit takes at most
-_CELLS = 250_000  # of a design matrix, on each side
+_WORK = 15_000_000  # rows on each side times the square of the number of features
 _LEAST = 10  # holes, and recorded values, below which nothing is fitted
 _FITS = 60  # masks that get a logistic fit
 _FEATURES = 400  # that a logistic fit takes
@@ -142,21 +142,19 @@ def _indicator_correlation(
 def _fits(holed: Sequence[Column], features: Sequence[Feature], seed: int) -> list[tuple[list, dict[str, float]]]:
     """A row of the table of AUCs, and slopes by feature, per column; columns missing in the same rows share a fit."""
     made: dict[bytes, tuple[list, dict[str, float]]] = {}
-    out = []
-    for j, column in enumerate(holed):
-        key = np.packbits(column.seen).tobytes()
-        if key not in made:
-            made[key] = _fit(column, features, np.random.default_rng([seed, j]), full=len(made) >= _FITS)
-        row, slopes = made[key]
-        out.append(([column.name, *row], slopes))
-    return out
+    keys = [np.packbits(column.seen).tobytes() for column in holed]
+    for j in sorted(range(len(holed)), key=lambda j: -holed[j].n_missing):  # the most holes first: not all get a fit
+        if keys[j] not in made:
+            rng = np.random.default_rng([seed, j])
+            made[keys[j]] = _fit(holed[j], features, rng, full=len(made) >= _FITS)
+    return [([column.name, *made[key][0]], made[key][1]) for column, key in zip(holed, keys, strict=True)]
 
 
 def _fit(
     column: Column, features: Sequence[Feature], rng: np.random.Generator, *, full: bool
 ) -> tuple[list, dict[str, float]]:
     others = [f for f in features if f.column.name != column.name][:_FEATURES]
-    side = min(_SIDE, max(_CELLS // max(len(others), 1), 200))
+    side = min(_SIDE, max(_WORK // max(len(others), 1) ** 2, 200))
     rows = [_drawn(np.flatnonzero(mask), side, rng) for mask in (~column.seen, column.seen)]
     n1, n0 = map(len, rows)
     nothing = [n1, n0, 0, np.nan, np.nan, np.nan]

@@ -20,6 +20,13 @@ _SEGMENTED = 3  # columns shown by segment
 _ALPHA = 0.05
 
 
+_PREDICTORS = """Which recorded values go with the holes?
+  AUC: how well a ridge logistic fit on the other columns tells holes in rows left out (0.5 not at all,
+  1 perfectly). Difference: mean where missing minus mean where recorded, in sd. All with 95 % intervals,
+  each for one comparison: some of many exclude 0 by chance. Influx: how well its holes connect to recorded
+  cells of others; outflux: how well its recorded cells connect to holes of others (0 to 1)."""
+
+
 def summary(found: "Exploration") -> str:
     """Write what a table says about its holes, the most important first."""
     parts = [_head(found)]
@@ -112,6 +119,8 @@ def _order(found: "Exploration") -> str:
     order = [name for name in found.monotone if name in holed]
     if len(order) == 1:
         return f"monotone: {order[0]!r} alone has holes"
+    if len(_together(found, order)) == 1:
+        return f"monotone: {_names(order)} are always missing together"
     return f"monotone: whoever misses one of these misses all later ones: {_names(order)}"
 
 
@@ -138,16 +147,10 @@ def _predictors(found: "Exploration") -> str:
     lines = []
     for name, names in list(groups.items())[:_LINES]:
         fit = found.auc[found.auc["column"] == name].iloc[0]
-        lines += [f"  {_names(names)}: {_auc(fit)}", _indented(_differences(found, name), 6)]
+        lines += [f"  {_names(names)}: {_auc(fit)}; {_flux(found, name)}", _indented(_differences(found, name), 6)]
     left = len(groups) - _LINES
     lines += [f"  and {left} more, in .predictors and .auc"] if left > 0 else []
-    title = (
-        "Which recorded values go with the holes?\n"
-        "  AUC: how well a ridge logistic fit on the other columns tells holes in rows left out (0.5 not at all, 1\n"
-        "  perfectly). Difference: mean where missing minus mean where recorded, in sd. All with 95 % intervals,\n"
-        "  each for one comparison: some of many exclude 0 by chance."
-    )
-    return "\n".join([title, *lines])
+    return "\n".join([_PREDICTORS, *lines])
 
 
 def _together(found: "Exploration", names: Iterable[str]) -> dict[str, list[str]]:
@@ -158,6 +161,11 @@ def _together(found: "Exploration", names: Iterable[str]) -> dict[str, list[str]
         lead = first.setdefault(found.seen[name].to_numpy().tobytes(), name)
         out.setdefault(lead, []).append(name)
     return out
+
+
+def _flux(found: "Exploration", name: str) -> str:
+    row = found.flux[found.flux["column"] == name].iloc[0]
+    return f"influx {row['influx']:.2f}, outflux {row['outflux']:.2f}"
 
 
 def _auc(fit: pd.Series) -> str:
