@@ -4,6 +4,7 @@ from .build import build
 from .data import IncompleteData
 from .datasets import load_dataset
 from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
+from .explore import Exploration, explore
 from .fit import Fit, load_fit
 from .impute import Imputations, impute
 from .pool import Pooled, pool
@@ -20,6 +21,7 @@ __all__ = [
     "MAR",
     "EMFit",
     "Estimates",
+    "Exploration",
     "Fit",
     "Heckman",
     "Imputations",
@@ -40,6 +42,7 @@ __all__ = [
     "build",
     "em",
     "errors",
+    "explore",
     "impute",
     "load_dataset",
     "load_fit",

@@ -40,6 +40,31 @@ def demo(
 
 
 @app.command()
+def explore(
+    data: DataFile,
+    by: Annotated[str | None, typer.Option(help="A column: rates by its levels, or by five bins.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="A folder for the summary and its figures, as PNG.")] = None,
+    seed: Seed = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Look at the holes of a table: rates, patterns, what goes with them, jumps, heaps, Little's test."""
+    _check_m_and_seed(1, seed)
+    if figures is not None:
+        from mnarkit.report.folder import refuse_existing
+
+        refuse_existing(figures, overwrite=overwrite, holds="explore.txt", option="--figures")
+    import mnarkit as mk
+
+    found = mk.explore(_read_table(data), by, seed=seed)
+    typer.echo(str(found))
+    if figures is not None:
+        from mnarkit.report import save_figures
+
+        names = save_figures(found, figures, overwrite=overwrite)
+        typer.echo(f"\nwritten to {figures}: {', '.join(names)}")
+
+
+@app.command()
 def em(
     spec: SpecFile,
     data: DataFile,

@@ -63,8 +63,16 @@ mk.em(mk.Spec(mk.Regression("y ~ x")), pd.DataFrame({"y": [1.0, 3.0, 2.0, None],
 """
 
 
-@pytest.mark.parametrize("call", [("-c", EM), ("-m", "mnarkit.cli", "--help")], ids=["em", "cli"])
-def test_neither_em_nor_the_command_line_loads_a_sampler_or_matplotlib(call):
+EXPLORE = """
+import mnarkit as mk
+import pandas as pd
+print(mk.explore(pd.DataFrame({"y": [1.0, 3.0, 2.0, None], "x": [0.0, 1.0, 2.0, 3.0]})))
+"""
+LIGHT = {"em": ("-c", EM), "explore": ("-c", EXPLORE), "cli": ("-m", "mnarkit.cli", "--help")}
+
+
+@pytest.mark.parametrize("call", LIGHT.values(), ids=LIGHT)
+def test_neither_em_nor_explore_nor_the_command_line_loads_a_sampler_or_matplotlib(call):
     done = subprocess.run([sys.executable, "-X", "importtime", *call], capture_output=True, text=True, check=True)
     loaded = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
     assert "mnarkit" in loaded

@@ -12,7 +12,7 @@ from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError
 from mnarkit.impute import Imputations
 from mnarkit.plots import forest, recorded_imputed, save
-from mnarkit.plots.values import _density, _grid
+from mnarkit.plots.density import density, grid
 from mnarkit.spec.data_models import Regression
 from mnarkit.spec.missingness import PatternMixture, Selection, Shift
 from mnarkit.spec.spec import Spec
@@ -68,14 +68,14 @@ def test_constant_imputed_values_are_drawn():
 
 def test_density_is_a_kernel_density():
     values = np.random.default_rng(2).normal(3, 2, 300)
-    grid = _grid(np.array([-15.0, 20.0]))
+    at = grid(np.array([-15.0, 20.0]))
     width = 0.9 * np.std(values, ddof=1) * 300**-0.2
     quartiles = np.subtract(*np.percentile(values, [75, 25])) / 1.34
     width *= min(1, quartiles / np.std(values, ddof=1))
-    kernels = np.exp(-0.5 * ((grid[:, None] - values) / width) ** 2) / (width * np.sqrt(2 * np.pi))
-    found = _density(values, grid)
+    kernels = np.exp(-0.5 * ((at[:, None] - values) / width) ** 2) / (width * np.sqrt(2 * np.pi))
+    found = density(values, at)
     np.testing.assert_allclose(found, kernels.mean(axis=1), atol=0.002)
-    assert found.sum() * (grid[1] - grid[0]) == pytest.approx(1)
+    assert found.sum() * (at[1] - at[0]) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

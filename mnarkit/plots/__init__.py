@@ -1,7 +1,10 @@
-"""Pictures of imputations and of estimates under several assumptions, as matplotlib figures."""
+"""Pictures of holes, of imputations, and of estimates under several assumptions, as matplotlib figures."""
 
 from mnarkit.plots.canvas import Canvas, save
 from mnarkit.plots.forest import forest
+from mnarkit.plots.patterns import hole_patterns
+from mnarkit.plots.rates import hole_rates
+from mnarkit.plots.seen import seen_split
 from mnarkit.plots.values import recorded_imputed
 
-__all__ = ["Canvas", "forest", "recorded_imputed", "save"]
+__all__ = ["Canvas", "forest", "hole_patterns", "hole_rates", "recorded_imputed", "save", "seen_split"]

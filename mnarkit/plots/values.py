@@ -5,16 +5,13 @@ from textwrap import fill
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from scipy.ndimage import gaussian_filter1d
 
 from mnarkit.errors import DataError
 from mnarkit.impute import Imputations
 from mnarkit.plots.canvas import DARK, IMPUTED, RECORDED, Canvas, plain
+from mnarkit.plots.density import density, enough, grid
 
 __all__ = ["recorded_imputed"]
-
-_POINTS = 512
-_ENOUGH = 10  # values; fewer are drawn as points
 
 
 def recorded_imputed(imputations: Imputations, column: str) -> Canvas:
@@ -62,7 +59,7 @@ def recorded_imputed(imputations: Imputations, column: str) -> Canvas:
     recorded, imputed = values[seen], list(imputations.cells[column])
     fig = Canvas(figsize=(7, 4.2), layout="constrained")
     ax = plain(fig.add_subplot())
-    draw = _curves if all(map(_enough, [recorded, *imputed])) else _points
+    draw = _curves if all(map(enough, [recorded, *imputed])) else _points
     draw(ax, recorded, imputed, _labels(recorded, imputed))
     ax.set_xlabel(column, color=DARK)
     fig.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9, labelcolor=DARK)
@@ -71,13 +68,13 @@ def recorded_imputed(imputations: Imputations, column: str) -> Canvas:
 
 
 def _curves(ax: Axes, recorded: np.ndarray, imputed: list[np.ndarray], labels: tuple[str, str]) -> None:
-    grid = _grid(np.concatenate([recorded, *imputed]))
-    heights = _density(recorded, grid)
-    ax.fill_between(grid, heights, color=RECORDED, alpha=0.3, linewidth=0, zorder=1)
-    ax.plot(grid, heights, color=RECORDED, linewidth=2, label=labels[0], zorder=3)
+    at = grid(np.concatenate([recorded, *imputed]))
+    heights = density(recorded, at)
+    ax.fill_between(at, heights, color=RECORDED, alpha=0.3, linewidth=0, zorder=1)
+    ax.plot(at, heights, color=RECORDED, linewidth=2, label=labels[0], zorder=3)
     for k, values in enumerate(imputed):
         label = None if k else labels[1]
-        ax.plot(grid, _density(values, grid), color=IMPUTED, linewidth=0.8, alpha=0.7, label=label, zorder=2)
+        ax.plot(at, density(values, at), color=IMPUTED, linewidth=0.8, alpha=0.7, label=label, zorder=2)
     ax.set_ylim(bottom=0)
     ax.set_ylabel("density", color=DARK)
 
@@ -89,26 +86,6 @@ def _points(ax: Axes, recorded: np.ndarray, imputed: list[np.ndarray], labels: t
     ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.set_ylim(-0.7, len(imputed) + 0.7)
     ax.set_ylabel("imputation (0: recorded)", color=DARK)
-
-
-def _enough(values: np.ndarray) -> bool:
-    """Say whether a curve tells more than a point for each value."""
-    return len(values) >= _ENOUGH and np.ptp(values) > 0
-
-
-def _grid(values: np.ndarray) -> np.ndarray:
-    margin = 0.1 * np.ptp(values) or 0.5
-    return np.linspace(values.min() - margin, values.max() + margin, _POINTS)
-
-
-def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Smooth counts on the grid with a normal kernel of Silverman's width (1986, eq. 3.31), by binning."""
-    step = grid[1] - grid[0]
-    counts = np.histogram(values, len(grid), (grid[0] - step / 2, grid[-1] + step / 2))[0]
-    quartiles = np.subtract(*np.percentile(values, [75, 25])) / 1.34
-    sd = np.std(values, ddof=1)
-    width = 0.9 * (min(sd, quartiles) if quartiles > 0 else sd) * len(values) ** -0.2
-    return gaussian_filter1d(counts / (len(values) * step), width / step, mode="constant")
 
 
 def _labels(recorded: np.ndarray, imputed: list[np.ndarray]) -> tuple[str, str]:

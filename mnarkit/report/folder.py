@@ -22,8 +22,13 @@ from mnarkit.spec.data_models import Regression
 __all__ = ["default_analyses", "new_folder", "save_analysis", "save_fit", "save_imputations"]
 
 
+_KINDS = {"fit.json": "a run folder", "explore.txt": "a folder of figures"}
+
+
 @contextmanager
-def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(
+    path: str | Path, *, overwrite: bool = False, holds: str = "fit.json", option: str = "--out"
+) -> Iterator[Path]:
     """Open a folder to write into, which takes its name when the block ends without an error.
 
     Parameters
@@ -32,6 +37,10 @@ def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         Where the folder shall be.
     overwrite : bool
         Replace what is there; otherwise it is kept.
+    holds : str
+        The file by which a folder of this kind is known; a folder without it is kept in any case.
+    option : str
+        What names the folder on the command line, for errors.
 
     Raises
     ------
@@ -39,7 +48,7 @@ def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         The folder exists.
     """
     path = Path(path).resolve()  # so that '.' and links are the folders they name
-    refuse_existing(path, overwrite=overwrite)
+    refuse_existing(path, overwrite=overwrite, holds=holds, option=option)
     path.parent.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     work.chmod(0o755)
@@ -54,21 +63,21 @@ def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
+def refuse_existing(path: Path, *, overwrite: bool, holds: str = "fit.json", option: str = "--out") -> None:
     """One clear line before any work is done."""
     if path.exists() and not overwrite:
-        raise DataError(f"{str(path)!r} exists and is kept; name another folder with --out, or say --overwrite")
+        raise DataError(f"{str(path)!r} exists and is kept; name another folder with {option}, or say --overwrite")
     if path.exists() and not path.is_dir():
-        raise DataError(f"{str(path)!r} is a file; name a folder with --out")
-    if path.exists() and any(path.iterdir()) and not (path / "fit.json").is_file():
+        raise DataError(f"{str(path)!r} is a file; name a folder with {option}")
+    if path.exists() and any(path.iterdir()) and not (path / holds).is_file():
         raise DataError(
-            f"{str(path)!r} is not a run folder (it has no fit.json), and is kept even with --overwrite; "
-            "name another folder with --out"
+            f"{str(path)!r} is not {_KINDS[holds]} (it has no {holds}), and is kept even with --overwrite; "
+            f"name another folder with {option}"
         )
     above = next((p for p in path.resolve().parents if p.exists()), path)
     if not above.is_dir() or not os.access(above, os.W_OK):
         why = "may not be written to" if above.is_dir() else "is a file"
-        raise DataError(f"{str(path)!r} cannot be made: {str(above)!r} {why}; name another folder with --out")
+        raise DataError(f"{str(path)!r} cannot be made: {str(above)!r} {why}; name another folder with {option}")
 
 
 def save_fit(fit: Fit, folder: Path) -> None:
