@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from mnarkit.data import IncompleteData
 from mnarkit.em import em
@@ -184,7 +184,7 @@ def _test(
             "share": np.divide(terms, statistic) if statistic > 0 else np.zeros(len(terms)),
         }
     )
-    p = float(chi2.sf(statistic, df)) if df > 0 else np.nan
+    p = float(chdtrc(df, statistic)) if df > 0 else np.nan
     return LittleTest(
         statistic, df, p, len(used), len(patterns.count), patterns.names, tuple(left_out), contributions,
         tuple(_named(note, kept) for note in notes),
