@@ -27,7 +27,8 @@ def heaping(columns: Sequence[Column], rows: np.ndarray) -> pd.DataFrame:
 
     A sign is given where a value is at least three times as common as its five nearest neighbours on average (Poisson,
     p < 1e-4): at the least or greatest value it is a bound, elsewhere a heap; and where multiples of 5 or 10 of the
-    last digit are at least twice as common as in even spread (binomial, p < 1e-4).
+    last digit, of numbers with at most two decimals, are at least twice as common as in even spread (binomial,
+    p < 1e-4).
 
     Returns
     -------
@@ -80,7 +81,7 @@ def _piles(distinct: np.ndarray, count: np.ndarray, commonest: int) -> list[str]
 
 def _round_shares(values: np.ndarray, distinct: np.ndarray) -> tuple[float, float, float]:
     """Give the unit of the last digit, and the shares of multiples of 5 and 10 of it."""
-    for digits in range(-3, 7):
+    for digits in range(-3, 3):  # more decimals are how a number was printed, not how it was asked for
         scaled = distinct * 10.0**digits
         if np.abs(scaled).max() < 2**52 and np.allclose(scaled, np.round(scaled), rtol=0, atol=1e-6):
             whole = np.round(values * 10.0**digits)
