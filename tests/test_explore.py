@@ -95,6 +95,16 @@ def test_what_cannot_be_tested_is_said():
     }
 
 
+def test_a_column_that_is_flat_where_others_are_recorded_stays_as_long_as_there_is_a_test():
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"y": rng.normal(size=60), "z": rng.normal(size=60), "rare": np.arange(60) < 6})
+    frame.loc[:9, "y"] = np.nan  # wherever `rare` is true
+    test = mk.explore(frame).mcar
+    assert test.columns == ("y", "z", "rare")
+    assert test.df == 2
+    assert np.isfinite(test.statistic)
+
+
 def test_little_without_an_estimate_is_a_sentence(monkeypatch):
     def fails(*_, **__):
         raise ConvergenceError("EM met a singular covariance among 'c0', 'c1'")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom, poisson
+from scipy.special import bdtrc, pdtrc
 
 from mnarkit.explore.columns import Column
 
@@ -27,7 +27,8 @@ def heaping(columns: Sequence[Column], rows: np.ndarray) -> pd.DataFrame:
 
     A sign is given where a value is at least three times as common as its five nearest neighbours on average (Poisson,
     p < 1e-4): at the least or greatest value it is a bound, elsewhere a heap; and where multiples of 5 or 10 of the
-    last digit are at least twice as common as in even spread (binomial, p < 1e-4).
+    last digit, of numbers with at most two decimals, are at least twice as common as in even spread (binomial,
+    p < 1e-4).
 
     Returns
     -------
@@ -72,7 +73,7 @@ def _piles(distinct: np.ndarray, count: np.ndarray, commonest: int) -> list[str]
     for k in dict.fromkeys((0, last, commonest)):
         near = np.argsort(np.abs(np.arange(len(count)) - k), kind="stable")[1 : _NEAR + 1]
         usual = count[near].mean()
-        if count[k] >= _FACTOR * usual and poisson.sf(count[k] - 1, usual) < _ALPHA:
+        if count[k] >= _FACTOR * usual and pdtrc(count[k] - 1, usual) < _ALPHA:
             share, times = 100 * count[k] / n, count[k] / usual
             said.append(f"{share:.1f} % {named.get(k, 'at')} {distinct[k]:g}, {times:.0f} x its neighbours")
     return said
@@ -80,7 +81,7 @@ def _piles(distinct: np.ndarray, count: np.ndarray, commonest: int) -> list[str]
 
 def _round_shares(values: np.ndarray, distinct: np.ndarray) -> tuple[float, float, float]:
     """Give the unit of the last digit, and the shares of multiples of 5 and 10 of it."""
-    for digits in range(-3, 7):
+    for digits in range(-3, 3):  # more decimals are how a number was printed, not how it was asked for
         scaled = distinct * 10.0**digits
         if np.abs(scaled).max() < 2**52 and np.allclose(scaled, np.round(scaled), rtol=0, atol=1e-6):
             whole = np.round(values * 10.0**digits)
@@ -91,6 +92,6 @@ def _round_shares(values: np.ndarray, distinct: np.ndarray) -> tuple[float, floa
 
 def _rounding(n: int, unit: float, fives: float, tens: float) -> list[str]:
     for step, share, even in ((10, tens, 0.1), (5, fives, 0.2)):
-        if share >= 2 * even and binom.sf(round(share * n) - 1, n, even) < _ALPHA:
+        if share >= 2 * even and bdtrc(round(share * n) - 1, n, even) < _ALPHA:
             return [f"{100 * share:.0f} % are multiples of {step * unit:g}, {100 * even:.0f} % if spread evenly"]
     return []

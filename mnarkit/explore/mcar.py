@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from mnarkit.data import IncompleteData
 from mnarkit.em import em
@@ -62,57 +62,78 @@ class LittleTest:
 
 
 def little_test(columns: Sequence[Column], rows: np.ndarray) -> LittleTest:
-    """Test the numbers and truth values among the columns, in these rows; never an error, but a note."""
+    """Test the numbers and truth values among the columns, in these rows; never an error, but a note.
+
+    Columns that do not vary where the others are recorded are left out only if there is no test with them.
+    """
+    test = _attempt(columns, rows, flat=False)
+    return test if np.isfinite(test.statistic) else _attempt(columns, rows, flat=True)
+
+
+def _attempt(columns: Sequence[Column], rows: np.ndarray, *, flat: bool) -> LittleTest:
     left_out, kept = [], []
     for column in columns:
-        why = _unusable(column, kept, rows)
+        why = _unusable(column, kept, rows, flat)
         (left_out if why else kept).append((column.name, why) if why else column)
     used, told = _commonest(kept, rows)
-    if not kept or all(c.seen[used].all() for c in kept):
-        why = "no holes among the numeric columns" if kept else "no numeric column that varies"
-        return _no_test(kept, left_out, len(used), why)
-    if len(kept) < 2:
-        return _no_test(kept, left_out, len(used), f"{kept[0].name!r} is the only numeric column that can be used")
-    y = np.column_stack([c.values[used] for c in kept])
+    still = [c for c in kept if _varies(c.values[used[c.seen[used]]])]
+    left_out += [(c.name, "constant in the commonest patterns") for c in kept if c not in still]
+    if len(still) < 2 or all(c.seen[used].all() for c in still):
+        return _no_test(still, left_out, len(used), _too_few(still), *told)
+    y = np.column_stack([c.values[used] for c in still])
     try:
         mean, cov, notes = _estimates(y)
     except MnarkitError as error:
-        return _no_test(kept, left_out, len(used), f"EM has no estimate: {_named(str(error), kept)}", *told)
-    return _test(kept, left_out, used, y, mean, cov, (*told, *notes))
+        return _no_test(still, left_out, len(used), f"EM has no estimate: {_named(str(error), still)}", *told)
+    return _test(still, left_out, used, y, mean, cov, (*told, *notes))
 
 
-def _unusable(column: Column, kept: Sequence[Column], rows: np.ndarray) -> str:
+def _too_few(kept: Sequence[Column]) -> str:
+    if len(kept) == 1:
+        return f"{kept[0].name!r} is the only numeric column that can be used"
+    return "no holes among the numeric columns" if kept else "no numeric column that varies"
+
+
+def _varies(values: np.ndarray) -> bool:
+    return len(values) > 0 and values.min() < values.max()
+
+
+def _unusable(column: Column, kept: Sequence[Column], rows: np.ndarray, flat: bool) -> str:
     """Why a column cannot stand beside those already kept, or an empty text."""
     values = column.values[rows[column.seen[rows]]]
-    if not len(values):
+    if not column.seen[rows].any():
         return "nothing recorded"
     if not column.is_number:
         return "not a number" if column.kind == "other" else f"a {column.kind}"
-    if values.min() == values.max():
+    if not _varies(values):
         return "constant"
-    return "a linear function of columns before it" if _determined(column, kept, rows) else ""
+    return "a linear function of columns before it" if _determined(column, kept, rows, flat) else ""
 
 
-def _determined(column: Column, kept: Sequence[Column], rows: np.ndarray) -> bool:
+def _determined(column: Column, kept: Sequence[Column], rows: np.ndarray, flat: bool) -> bool:
     """Say whether it is linear in the kept columns, or in one of them, where they are recorded together."""
     some = rows[:_GLANCE]  # what is not linear in these rows is not in all
     sets = [[other] for other in kept] + ([list(kept)] if len(kept) > 1 else [])
-    return any(_linear(column, others, some) and _linear(column, others, rows) for others in sets)
+    return any(_linear(column, others, some, flat) and _linear(column, others, rows, flat) for others in sets)
 
 
-def _linear(column: Column, others: Sequence[Column], rows: np.ndarray) -> bool:
+def _linear(column: Column, others: Sequence[Column], rows: np.ndarray, flat: bool) -> bool:
     together = rows[np.logical_and.reduce([c.seen[rows] for c in (column, *others)])]
     if len(together) < len(others) + 3:
         return len(rows) == _GLANCE
     y = _centered(column.values[together])
+    if not y.any():
+        return flat or len(rows) == _GLANCE
     x = np.column_stack([_centered(c.values[together]) for c in others])
     fitted = x @ np.linalg.lstsq(x, y, rcond=1e-10)[0]
     return bool(((y - fitted) ** 2).sum() <= 1e-9 * (y**2).sum())
 
 
 def _centered(values: np.ndarray) -> np.ndarray:
+    if not _varies(values):
+        return np.zeros(len(values))
     centered = values - values.mean()
-    return centered / (centered.std() or 1.0)
+    return centered / centered.std()
 
 
 def _commonest(kept: Sequence[Column], rows: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -184,7 +205,9 @@ def _test(
             "share": np.divide(terms, statistic) if statistic > 0 else np.zeros(len(terms)),
         }
     )
-    p = float(chi2.sf(statistic, df)) if df > 0 else np.nan
+    p = float(chdtrc(df, statistic)) if df > 0 else np.nan
+    if abs(statistic - len(used)) < 1e-6 * len(used):  # the squared multiple correlation of pattern and columns is 1
+        notes = (*notes, "χ² is the number of rows: some column tells the patterns apart completely")
     return LittleTest(
         statistic, df, p, len(used), len(patterns.count), patterns.names, tuple(left_out), contributions,
         tuple(_named(note, kept) for note in notes),

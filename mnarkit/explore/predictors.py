@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from mnarkit.explore.columns import Column
 from mnarkit.explore.features import Feature, features_of, matrix
@@ -122,7 +122,7 @@ def _difference(
     smd = np.where(apart & (gap != 0), np.copysign(np.inf, gap), smd)
     n1, n0 = np.where(known, n1, 1.0), np.where(known, n0, 1.0)
     finite = np.where(known, smd, 0.0)
-    half = norm.ppf(0.5 + LEVEL / 2) * np.sqrt(1 / n1 + 1 / n0 + finite**2 / (2 * (n1 + n0)))
+    half = ndtri(0.5 + LEVEL / 2) * np.sqrt(1 / n1 + 1 / n0 + finite**2 / (2 * (n1 + n0)))
     return smd - half, smd, smd + half
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError
@@ -28,7 +28,7 @@ def wilson(count: np.ndarray, n: np.ndarray, level: float = LEVEL) -> tuple[np.n
     level : float
         Its nominal coverage.
     """
-    z2 = norm.ppf(0.5 + level / 2) ** 2
+    z2 = ndtri(0.5 + level / 2) ** 2
     share = count / n
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
