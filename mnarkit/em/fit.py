@@ -180,7 +180,7 @@ class EMFit:
         >>> fit = mk.em(mk.Spec(mk.Regression("lwage ~ educ")), mk.load_dataset("wages"))
         >>> fit.transform(lambda p: {"sd": p["var(lwage)"] ** 0.5}).round(3)
           term  estimate  std_error
-        0   sd      0.68      0.023
+        0   sd     0.678      0.023
         """
         params, covariance = self.params, self._covariance()
         steps = 1e-4 * np.sqrt(np.diag(covariance))  # second differences of smooth functions are then below 1e-7
