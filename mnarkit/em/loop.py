@@ -120,7 +120,7 @@ def iterate(
         moved = relative_change(judged(points[-1]), judged(now.after))
         candidate = history.extrapolated() if accelerate and not moved < tol else None
         ahead = None if candidate is None else _tried(step, candidate)
-        evaluations += candidate is not None
+        evaluations += ahead is not None
         if candidate is None or ahead is None or not _rises(now, ahead):
             if candidate is not None:
                 history.forget()

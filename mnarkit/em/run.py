@@ -1,16 +1,16 @@
 """em: maximum likelihood of a spec, by EM."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import lazy_loader
 import numpy as np
 import pandas as pd
 
 from mnarkit.data import IncompleteData
 from mnarkit.em.fit import Curvature, EMFit
 from mnarkit.em.loop import Criterion
-from mnarkit.em.mnar import Settings, mnar_fit, two_step_fit
 from mnarkit.em.names import coef_names, cov_names
 from mnarkit.em.normal import MARPath, mar_path, unpack
 from mnarkit.em.notes import boundary, dependent, never_together
@@ -27,6 +27,10 @@ from mnarkit.spec.spec import Spec
 __all__ = ["em"]
 
 _SMALL = 100_000  # cells above which a second look at every column would cost more than the fit
+
+_mnar: Callable[[str], Any] = lazy_loader.attach(
+    "mnarkit.em", submod_attrs={"mnar": ["Settings", "mnar_fit", "two_step_fit"]}
+)[0]
 
 type Start = MARStart | EMFit
 
@@ -117,7 +121,7 @@ def em(
             raise SpecError("method='two-step' is for one Regression with one Heckman belief")
         made = _mar(spec, df, start, tol, max_iter, criterion, accelerate, prior, progress)
     else:
-        made = _mnar(spec, df, start, prior, method, (tol, max_iter, criterion, accelerate, progress))
+        made = _belief(spec, df, start, prior, method, (tol, max_iter, criterion, accelerate, progress))
     rests = identification(spec)
     for note in made.notes:
         warnings.warn(note, IdentificationWarning if note in rests else ConvergenceWarning, stacklevel=2)
@@ -130,7 +134,7 @@ def _is_mar(spec: Spec) -> bool:
     return not spec.selections and not inside
 
 
-def _mnar(
+def _belief(
     spec: Spec,
     df: Any,
     start: Start,
@@ -144,10 +148,12 @@ def _mnar(
         raise SpecError("a table read in chunks is fitted under MAR alone; load it, or use spec.mar()")
     data = IncompleteData.of(df)
     if method == "two-step":
-        return two_step_fit(spec, data)
+        return _mnar("two_step_fit")(spec, data)
     tol, max_iter, criterion, accelerate, progress = settings
     with Progress(progress, max_iter) as shown:
-        return mnar_fit(spec, data, start, Settings(tol, max_iter, criterion, accelerate, shown.update))
+        return _mnar("mnar_fit")(
+            spec, data, start, _mnar("Settings")(tol, max_iter, criterion, accelerate, shown.update)
+        )
 
 
 def _check_settings(tol: float, max_iter: int, criterion: str, method: str) -> None:
