@@ -9,11 +9,14 @@ from .fit import Fit, load_fit
 from .impute import Imputations, impute
 from .pool import Pooled, pool
 from .priors import Prior
+from .reshape import to_long, to_wide
 from .sample import sample
 from .spec.data_models import MvNormal, Regression
 from .spec.files import read_spec
 from .spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
+from .spec.reference import Reference
 from .spec.spec import Spec
+from .strategies import register_strategy
 
 __version__: str
 
@@ -32,6 +35,7 @@ __all__ = [
     "PatternMixture",
     "Pooled",
     "Prior",
+    "Reference",
     "Regression",
     "Ridge",
     "Scale",
@@ -48,5 +52,8 @@ __all__ = [
     "load_fit",
     "pool",
     "read_spec",
+    "register_strategy",
     "sample",
+    "to_long",
+    "to_wide",
 ]

@@ -28,6 +28,7 @@ from mnarkit.normal.likelihood import unit_loglik
 from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.normal.sources import moments_of
 from mnarkit.spec.check import identification
+from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec
 
 __all__ = ["sample"]
@@ -162,7 +163,7 @@ def _compile_model(model: pm.Model, start: dict[str, np.ndarray]) -> Any:
 def _start(spec: Spec, data: IncompleteData, built: Built) -> dict[str, np.ndarray]:
     """Place the data model's free variables at the MAR maximum, on standardised columns."""
     try:
-        point = mar_start(moments_of(spec.mar(), data), built.scaling)
+        point = mar_start(moments_of(spec.mar(), fitted_table(spec, data)), built.scaling)
     except ConvergenceError:
         return {}
     if point is None:

@@ -26,6 +26,15 @@ def test_wages_has_753_women_and_428_recorded_wages():
     assert wages.drop(columns=["wage", "lwage"]).notna().all(axis=None)
 
 
+def test_depression_has_monotone_dropout_in_two_arms():
+    table = load_dataset("depression")
+    seen = table[["bdi_2m", "bdi_3m", "bdi_5m", "bdi_8m"]].notna().to_numpy()
+    assert len(table) == 100
+    assert table["treatment"].value_counts().to_dict() == {"BtheB": 52, "TAU": 48}
+    assert (np.diff(seen.astype(int), axis=1) <= 0).all()
+    assert seen[:, 3].sum() == 52
+
+
 def test_wages_columns_agree_with_each_other():
     wages = load_dataset("wages")
     recorded = wages[wages["inlf"] == 1]
@@ -42,7 +51,9 @@ def test_code_book_has_each_column_with_its_range_and_holes(name):
     lines = [line.strip("|").split("|") for line in book.splitlines() if line.startswith("| ")]
     rows = [[cell.strip() for cell in line] for line in lines]
     described = {row[0]: row[3:] for row in rows[1:]}
-    expected = {c: [f"{table[c].min():g} to {table[c].max():g}", f"{table[c].isna().sum()}"] for c in table}
+    text = {c: ", ".join(sorted(table[c].dropna().unique())) for c in table.select_dtypes("str")}
+    ranges = {c: text.get(c) or f"{table[c].min():g} to {table[c].max():g}" for c in table}
+    expected = {c: [ranges[c], f"{table[c].isna().sum()}"] for c in table}
     assert described == expected
 
 
@@ -53,5 +64,5 @@ def test_each_call_gives_a_table_of_its_own():
 
 
 def test_unknown_name_lists_the_names():
-    with pytest.raises(DataError, match=r"^there is no dataset 'wage'; there is 'wages'$"):
+    with pytest.raises(DataError, match=r"^there is no dataset 'wage'; there is 'depression', 'wages'$"):
         load_dataset("wage")

@@ -14,6 +14,7 @@ from mnarkit.normal.layout import KernelData, Layout, Scaling, designs_of, kerne
 from mnarkit.normal.likelihood import pack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.spec.check import check
+from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Built", "build", "build_parts"]
@@ -71,6 +72,7 @@ def build(spec: Spec, df: object) -> pm.Model:
 def build_parts(spec: Spec, data: IncompleteData) -> Built:
     """Build the model, and keep the layouts behind it."""
     check(spec, data)
+    data = fitted_table(spec, data)
     layout = lay_out(spec, data, designs_of(spec, data))
     standard, scaling = standardise(layout)
     rows = kernel_data(standard)

@@ -8,7 +8,7 @@ from mnarkit.errors import DataError
 
 __all__ = ["DATASETS", "load_dataset"]
 
-DATASETS = ("wages",)
+DATASETS = ("depression", "wages")
 
 
 def load_dataset(name: str) -> pd.DataFrame:
@@ -16,7 +16,8 @@ def load_dataset(name: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    name : {"wages"}
+    name : {"depression", "wages"}
+        `depression`: 100 patients in two arms (Proudfoot et al. 2003), a score at four visits, 52 until the last.
         `wages`: 753 married women in 1975 (Mroz 1987), the wage recorded for the 428 who worked.
 
     Returns

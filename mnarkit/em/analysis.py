@@ -16,7 +16,9 @@ from mnarkit.normal.amounts import move
 from mnarkit.normal.conditional import conditional_mean, draw_unseen, expected_unseen
 from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
+from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
 from mnarkit.priors import centre
+from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Analyst"]
@@ -42,6 +44,7 @@ class Analyst:
     data: IncompleteData
     layout: Layout
     rows: KernelData
+    reference: ReferenceRows | None
     theta: np.ndarray
     with_rho: tuple[bool, ...]
     covariance: Callable[[], np.ndarray]
@@ -56,9 +59,14 @@ class Analyst:
         covariance: Callable[[], np.ndarray],
     ) -> "Analyst":
         """Lay the spec out on the table."""
-        layout = lay_out(spec, data, designs_of(spec, data))
+        fitted = fitted_table(spec, data)
+        designs = designs_of(spec, fitted)
+        layout = lay_out(spec, fitted, designs)
         rows = kernel_data(layout, keep_empty_rows=True, products=False)
-        return cls(spec, data, layout, rows, theta, tuple(i.rho is not None for i in indicators), covariance)
+        belief = spec.reference
+        reference = None if belief is None else reference_rows(belief, layout.columns, data, designs)
+        with_rho = tuple(i.rho is not None for i in indicators)
+        return cls(spec, data, layout, rows, reference, theta, with_rho, covariance)
 
     def parameters(self, theta: np.ndarray) -> Parameters:
         """Name the parts of a vector of parameters; amounts are those declared."""
@@ -79,9 +87,12 @@ class Analyst:
         """E[y | seen, r] with late amounts added, (n, p)."""
         parameters = self.parameters(theta)
         y = expected_unseen(kernel_parameters(parameters, self.layout, self.rows), self.rows, self.layout.y)
-        return self._moved(y, parameters)
+        return self._moved(y, parameters, np.zeros(y.shape))
 
-    def _moved(self, y: np.ndarray, parameters: Parameters) -> np.ndarray:
+    def _moved(self, y: np.ndarray, parameters: Parameters, noise: np.ndarray) -> np.ndarray:
+        if self.reference is not None:
+            kept = {name: centre(declared) for name, declared in self.reference.belief.amounts}
+            y = refer(y, self.reference, parameters, kept, noise)
         for amount in self.layout.amounts:
             if amount.component.of == "prediction":
                 move(y, amount, centre(amount.component.amount), parameters, self.layout)
@@ -95,15 +106,16 @@ class Analyst:
         """Fill them with one draw each at the estimates."""
         parameters = self.parameters(self.theta)
         arguments = kernel_parameters(parameters, self.layout, self.rows)
-        y = draw_unseen(arguments, self.rows, self.layout.y, np.random.default_rng(seed))
-        return self._filled(self._moved(y, parameters))
+        rng = np.random.default_rng(seed)
+        y = draw_unseen(arguments, self.rows, self.layout.y, rng)
+        return self._filled(self._moved(y, parameters, rng.standard_normal(y.shape)))
 
     def _filled(self, y: np.ndarray) -> pd.DataFrame:
         frame = self.data.frame.copy()
         for j, column in enumerate(self.layout.columns):
-            seen = self.layout.seen[:, j]
+            seen = self.data.seen(column)
             if not seen.all():
-                values = pd.Series(np.where(seen, self.layout.y[:, j], y[:, j]), index=frame.index)
+                values = pd.Series(np.where(seen, self.data.number(column), y[:, j]), index=frame.index)
                 frame[column] = values.astype(frame[column].dtype) if frame[column].dtype.kind == "f" else values
         return frame
 
@@ -127,7 +139,7 @@ class Analyst:
         given = np.array([any(c in t.columns for t in parsed.terms) for c in self.layout.columns])
         hat = np.linalg.solve(built.matrix.T @ built.matrix, built.matrix.T)
         estimate = hat @ self.predicted(self.theta)[:, j]
-        plain = not (self.layout.indicators or self.layout.amounts)
+        plain = not (self.layout.indicators or self.layout.amounts or self.reference)
         variance = (self._by_model if plain else self._by_influence)(built.matrix, hat, estimate, j, given)
         return pd.DataFrame({"term": built.names, "estimate": estimate, "std_error": np.sqrt(np.diag(variance))})
 

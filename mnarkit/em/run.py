@@ -22,6 +22,7 @@ from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.normal.moments import Moments
 from mnarkit.normal.sources import is_table, moments_of
 from mnarkit.spec.check import check, identification
+from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec
 
 __all__ = ["em"]
@@ -123,7 +124,7 @@ def em(
     else:
         made = _belief(spec, df, start, prior, method, (tol, max_iter, criterion, accelerate, progress))
     rests = identification(spec)
-    for note in made.notes:
+    for note in (n for n in made.notes if n not in _applied(spec)):
         warnings.warn(note, IdentificationWarning if note in rests else ConvergenceWarning, stacklevel=2)
     return made
 
@@ -181,7 +182,9 @@ def _mar(
     data = IncompleteData.of(df) if is_table(df) else None
     if data is not None and data.n * len(spec.model.columns) <= _SMALL:
         check(spec, data)  # its sentences know more; `moments_of` checks every table
-    moments = moments_of(spec, df if data is None else data)
+    if data is None and spec.reference is not None:
+        raise SpecError("a reference-based belief reads the events of the whole table; load it, or use spec.mar()")
+    moments = moments_of(spec, df if data is None else fitted_table(spec, data))
     began = start_point(_named_start(start, moments), moments)
     held = penalty(prior, np.diag(available(moments)[1]) if prior is not None else moments.scale, moments.scale)
     with Progress(progress, max_iter) as shown:
@@ -265,13 +268,18 @@ def _mar_fit(
     )
 
 
+def _applied(spec: Spec) -> list[str]:
+    """What is applied to the expectations alone: nothing to warn of."""
+    said = [f"{spec.reference} is applied to the expectations, not to the likelihood"] if spec.reference else []
+    components = [c for b in spec.pattern_mixtures for c in b.components if c.of == "prediction"]
+    return said + [f"{c} is added to the expectations, not to the likelihood" for c in components]
+
+
 def _notes(
     spec: Spec, moments: Moments, found: MARPath, cov: np.ndarray, prior: CovariancePrior | None
 ) -> tuple[str, ...]:
     said = [] if found.path.converged else [found.path.reason]
-    said += [
-        f"{c} is added to the expectations, not to the likelihood" for b in spec.pattern_mixtures for c in b.components
-    ]
+    said += _applied(spec)
     said += dependent(moments, cov, found.left_out)
     edge = None if found.left_out.any() or prior is not None else boundary(moments, cov)
     said += [edge] if edge else []

@@ -15,12 +15,17 @@ from mnarkit.normal.amounts import move
 from mnarkit.normal.conditional import draw_unseen
 from mnarkit.normal.layout import Amount, KernelData, Layout, amounts_of, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import kernel_parameters
+from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
 from mnarkit.priors import Prior
 from mnarkit.spec.check import check_late, check_rows
+from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import PatternMixture
+from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 
 __all__ = ["draw_order", "impute"]
+
+type Late = PatternMixture | Reference
 
 
 def impute(
@@ -28,7 +33,7 @@ def impute(
     m: int = 20,
     *,
     seed: int | None = None,
-    under: PatternMixture | Sequence[PatternMixture] | None = None,
+    under: Late | Sequence[Late] | None = None,
     data: object | None = None,
 ) -> Imputations:
     """Draw y_unseen from p(y_unseen | y_seen, r, θ_k), k = 1 … m, with θ_k posterior draws: proper imputations.
@@ -45,8 +50,9 @@ def impute(
         depend on m, and a random stream of its own.
     seed : int, optional
         Without one, a seed is taken from the system and kept in `Imputations.seed`.
-    under : PatternMixture or sequence of them, optional
-        Late beliefs, `of="prediction"`, applied on top of the fit without refitting.
+    under : PatternMixture, Reference or sequence of them, optional
+        Late beliefs, applied without refitting: amounts with `of="prediction"` on top of the fit, a `Reference` in
+        place of one that the fit has; amounts come after a reference.
     data : DataFrame, optional
         Other rows with the same columns; by default the rows of the fit.
 
@@ -82,8 +88,8 @@ def impute(
     seed = checked_seed(seed)
     work = _work(fit, rows, late)
     completed = [_one(work, number, seed, k) for k, number in enumerate(draw_order(fit.n_draws, m))]
-    holes = ~work.layout.seen
-    cells = {c: np.stack([y[holes[:, j], j] for y in completed]) for j, c in enumerate(work.layout.columns)}
+    holes = [~rows.seen(c) for c in work.layout.columns]
+    cells = {c: np.stack([y[holes[j], j] for y in completed]) for j, c in enumerate(work.layout.columns)}
     return Imputations(rows, cells, fit.spec, late, seed, m)
 
 
@@ -101,13 +107,21 @@ class _Work:
     layout: Layout
     rows: KernelData
     late: tuple[Amount, ...]
+    reference: ReferenceRows | None
 
 
-def _work(fit: Fit, rows: IncompleteData, late: tuple[PatternMixture, ...]) -> _Work:
-    designs = designs_of(fit.spec, fit.data)
-    layout = lay_out(fit.spec, rows, designs)
-    added = amounts_of(Spec(fit.spec.model, *late), rows, designs.recorded_sd) if late else ()
-    return _Work(stacked_draws(fit), layout, kernel_data(layout, keep_empty_rows=True, products=False), added)
+def _work(fit: Fit, rows: IncompleteData, late: tuple[Late, ...]) -> _Work:
+    designs = designs_of(fit.spec, fitted_table(fit.spec, fit.data))
+    layout = lay_out(fit.spec, fitted_table(fit.spec, rows), designs)
+    added = Spec(fit.spec.model, *late)
+    reference = added.reference or fit.spec.reference
+    return _Work(
+        stacked_draws(fit),
+        layout,
+        kernel_data(layout, keep_empty_rows=True, products=False),
+        amounts_of(added, rows, designs.recorded_sd),
+        None if reference is None else reference_rows(reference, layout.columns, rows, designs),
+    )
 
 
 def _one(work: _Work, number: int, seed: int, k: int) -> np.ndarray:
@@ -116,6 +130,9 @@ def _one(work: _Work, number: int, seed: int, k: int) -> np.ndarray:
     parameters, amounts = draw_parameters(work.draws, work.layout, number)
     arguments = kernel_parameters(parameters, work.layout, work.rows)
     y = draw_unseen(arguments, work.rows, work.layout.y, rng)
+    if work.reference is not None:
+        kept = {name: _number(declared, rng) for name, declared in work.reference.belief.amounts}
+        y = refer(y, work.reference, parameters, kept, rng.standard_normal(y.shape))
     moved = [(a, amounts[a.name]) for a in work.layout.amounts if a.component.of == "prediction"]
     moved += [(a, _drawn(a, rng)) for a in work.late]
     for amount, value in moved:
@@ -124,7 +141,10 @@ def _one(work: _Work, number: int, seed: int, k: int) -> np.ndarray:
 
 
 def _drawn(amount: Amount, rng: np.random.Generator) -> float:
-    declared = amount.component.amount
+    return _number(amount.component.amount, rng)
+
+
+def _number(declared: Prior | float, rng: np.random.Generator) -> float:
     return float(declared.draw(rng)) if isinstance(declared, Prior) else declared
 
 
@@ -149,15 +169,15 @@ def _check_m(fit: Fit, m: int) -> None:
         )
 
 
-def _late(under: PatternMixture | Sequence[PatternMixture] | None) -> tuple[PatternMixture, ...]:
+def _late(under: Late | Sequence[Late] | None) -> tuple[Late, ...]:
     late: tuple[Any, ...] = () if under is None else (under,) if not isinstance(under, (list, tuple)) else tuple(under)
     for belief in late:
-        if not isinstance(belief, PatternMixture):
+        if not isinstance(belief, (PatternMixture, Reference)):
             raise SpecError(
-                f"under= takes PatternMixture(...), which needs no refit; {belief!r} is fitted with "
+                f"under= takes PatternMixture(...) or Reference(...), which need no refit; {belief!r} is fitted with "
                 "mk.sample(spec.under(...), df)"
             )
-        inside = [c for c in belief.components if c.of == "model"]
+        inside = [c for c in getattr(belief, "components", ()) if c.of == "model"]
         if inside:
             raise SpecError(f"{inside[0]} stands inside the likelihood; fit it with mk.sample(spec.under(...), df)")
     return late

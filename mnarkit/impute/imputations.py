@@ -12,6 +12,7 @@ import xarray as xr
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError
 from mnarkit.spec.missingness import PatternMixture
+from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Imputations"]
@@ -27,7 +28,7 @@ class Imputations:
         The incomplete table.
     cells : mapping of str to (m, holes) array
         Per column, the values of its holes in row order, one row an imputation.
-    spec, under : Spec, tuple of PatternMixture
+    spec, under : Spec, tuple of PatternMixture and Reference
         The belief of the fit, and the late ones applied on top.
     seed, m : int
         The seed, and how many imputations; imputation k depends on the seed and on k alone.
@@ -36,7 +37,7 @@ class Imputations:
     data: IncompleteData
     cells: Mapping[str, np.ndarray]
     spec: Spec
-    under: tuple[PatternMixture, ...]
+    under: tuple[PatternMixture | Reference, ...]
     seed: int
     m: int
 

@@ -10,7 +10,9 @@ from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Design, Formula, design, parse
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.events import check_reference, events_of, fitted_table
 from mnarkit.spec.missingness import Heckman, PatternMixture, Selection, Shift
+from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 
 __all__ = ["check", "check_late", "check_rows", "identification"]
@@ -27,7 +29,8 @@ def check(spec: Spec, data: IncompleteData) -> None:
         A column that cannot be modelled as it is.
     """
     data.require(_columns(spec), "the spec")
-    _model(spec.model, data)
+    check_reference(spec, data)
+    _model(spec.model, fitted_table(spec, data))
     holes = {c: int((~data.seen(c)).sum()) for c in spec.model.columns}
     if not spec.is_mar and not any(holes.values()):
         raise SpecError(
@@ -48,18 +51,36 @@ def check_rows(spec: Spec, data: IncompleteData) -> None:
     for column in spec.model.columns:
         if data.seen(column).any():
             data.number(column)
+    check_reference(spec, data)
     _propensities(spec, data)
 
 
-def check_late(spec: Spec, late: Sequence[PatternMixture], data: IncompleteData, *, holes_needed: bool = True) -> None:
+def check_late(
+    spec: Spec, late: Sequence[PatternMixture | Reference], data: IncompleteData, *, holes_needed: bool = True
+) -> None:
     """Check that amounts applied after the fit have columns, conditions and cells."""
     if not late:
         return
     whole = Spec(spec.model, *late)
     data.require(_columns(whole), "the late belief")
     holes = {c: int((~data.seen(c)).sum()) for c in spec.model.columns}
-    for belief in late:
+    for belief in whole.pattern_mixtures:
         _amounts(belief, data, holes, holes_needed=holes_needed)
+    check_reference(whole, data)
+    if whole.reference is not None and holes_needed:
+        _fitted_without(whole.reference, spec, data)
+
+
+def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None:
+    """Refuse a late reference where the fit has used values that it leaves out."""
+    visits = spec.model.columns
+    aside = events_of(belief, visits, data).aside
+    used = aside & ~events_of(spec.reference, visits, data).aside if spec.reference is not None else aside
+    if used.any():
+        raise SpecError(
+            f"{int(used.sum())} values recorded after an event are in the fit, and {belief} leaves them out; fit it "
+            "with mk.sample(spec.under(...), df)"
+        )
 
 
 def _columns(spec: Spec) -> list[str]:

@@ -55,6 +55,8 @@ def _encode(value: object) -> Any:
             return [_encode(v) for v in value]
         case str():
             return str.__str__(value)
+        case bool() | int():
+            return value
         case float():
             return int(value) if value.is_integer() and abs(value) < 1e15 else value
     return {"kind": type(value).__name__, **_fields(value)}

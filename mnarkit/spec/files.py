@@ -12,13 +12,14 @@ from mnarkit.priors import Amount, Prior
 from mnarkit.spec.data_models import MvNormal, Regression
 from mnarkit.spec.encode import VERSION, to_dict, to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
+from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 from mnarkit.spec.text import MAX_BYTES, parse_json, parse_yaml
 
 __all__ = ["from_dict", "from_json", "from_yaml", "read_spec", "to_dict", "to_json", "to_yaml"]
 
 _MODELS = (Regression, MvNormal)
-_BELIEFS = (MAR, Selection, Heckman, PatternMixture)
+_BELIEFS = (MAR, Selection, Heckman, PatternMixture, Reference)
 _COMPONENTS = (Shift, Scale)
 _FILE_KEYS = ("mnarkit_spec", "because", "model", "missingness")
 _NAMES = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true/false"}
@@ -207,6 +208,16 @@ def _number(value: object, at: _At) -> float:
     raise at.error(f"must be a number, not {_named(value)}")
 
 
+def _numbers(value: object, at: _At) -> tuple[float, ...]:
+    return tuple(_number(item, place) for item, place in _items(value, at))
+
+
+def _scalar(value: object, at: _At) -> str | float | bool:
+    if isinstance(value, (str, int, float)):
+        return value
+    raise at.error(f"must be text, a number or true/false, not {_named(value)}")
+
+
 def _amount(value: object, at: _At) -> Amount:
     """Read a number, or `{prior: normal, values: [0, 1]}`."""
     if not isinstance(value, dict):
@@ -243,6 +254,14 @@ _FIELDS: Mapping[str, Callable[[object, _At], Any]] = {
     "amount": _amount,
     "priors": _priors,
     "components": _list_of(_COMPONENTS),
+    "strategy": _text,
+    "arm": _text,
+    "control": _scalar,
+    "event": _text,
+    "by_subject": _text,
+    "k0": _amount,
+    "k1": _amount,
+    "times": _numbers,
 }
 
 _SHORT = Repr(maxstring=60, maxother=60, maxlong=60, maxdict=3, maxlist=3, maxlevel=2)

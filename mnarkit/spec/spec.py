@@ -6,10 +6,11 @@ from mnarkit.errors import SpecError
 from mnarkit.spec.data_models import DataModel, MvNormal, Regression
 from mnarkit.spec.encode import to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, Missingness, PatternMixture, Selection
+from mnarkit.spec.reference import Reference
 
 __all__ = ["Spec"]
 
-_BELIEFS = (MAR, Selection, Heckman, PatternMixture)
+_BELIEFS = (MAR, Selection, Heckman, PatternMixture, Reference)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -20,7 +21,7 @@ class Spec:
     ----------
     model : Regression or MvNormal
         The data model.
-    *missingness : MAR, Selection, Heckman or PatternMixture
+    *missingness : MAR, Selection, Heckman, PatternMixture or Reference
         The beliefs, at most one selection model a column; none is MAR. Holes that no belief names are taken as
         ignorable given the values seen and the other indicators.
     because : str
@@ -48,12 +49,13 @@ class Spec:
             raise SpecError(f"a spec starts with a data model, Regression(...) or MvNormal(...), not {model!r}")
         wrong = [b for b in missingness if not isinstance(b, _BELIEFS)]
         if wrong:
-            raise SpecError(f"a belief is MAR, Selection, Heckman or PatternMixture, not {wrong[0]!r}")
+            raise SpecError(f"a belief is MAR, Selection, Heckman, PatternMixture or Reference, not {wrong[0]!r}")
         if not isinstance(because, str):
             raise SpecError(f"because= is a reason in words, not {because!r}")
         beliefs = missingness or (MAR(),)
         _one_selection_each(beliefs)
         _modelled_columns(model, beliefs)
+        _one_reference(beliefs)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "missingness", tuple(beliefs))
         object.__setattr__(self, "because", because)
@@ -72,6 +74,11 @@ class Spec:
     def pattern_mixtures(self) -> tuple[PatternMixture, ...]:
         """The beliefs with declared amounts, in order."""
         return tuple(b for b in self.missingness if isinstance(b, PatternMixture))
+
+    @property
+    def reference(self) -> Reference | None:
+        """The reference-based belief, if there is one."""
+        return next((b for b in self.missingness if isinstance(b, Reference)), None)
 
     def under(self, *missingness: Missingness, because: str = "") -> "Spec":
         """Keep the data model and take other beliefs."""
@@ -96,7 +103,7 @@ class Spec:
             lines += [f"  because     {belief.because}"] if belief.because else []
         named = {c for b in self.missingness for c in b.columns}
         free = [c for c in self.model.columns if c not in named]
-        if free and not self.is_mar:
+        if free and not self.is_mar and self.reference is None:
             lines.append(f"Ignorable     holes in {', '.join(free)}: given the values seen and the other indicators")
         lines += [f"Because       {self.because}"] if self.because else []
         return "\n".join(lines)
@@ -110,6 +117,21 @@ def _one_selection_each(beliefs: tuple[Missingness, ...]) -> None:
     if len(beliefs) > 1 and any(isinstance(b, MAR) for b in beliefs):
         raise SpecError(
             "MAR() stands beside another belief; columns that no belief names are ignorable anyway, leave MAR() out"
+        )
+
+
+def _one_reference(beliefs: tuple[Missingness, ...]) -> None:
+    references = [b for b in beliefs if isinstance(b, Reference)]
+    if not references:
+        return
+    if len(references) > 1:
+        raise SpecError(f"{len(references)} reference-based beliefs stand in one spec; use by_subject= for several")
+    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.components if c.of == "model"]
+    other = [b for b in beliefs if isinstance(b, (Selection, Heckman))]
+    if inside or other:
+        raise SpecError(
+            f"{references[0]} is fitted under MAR, and {(*other, *inside)[0]} is not; give them as two specs, or the "
+            "amount with of='prediction'"
         )
 
 
