@@ -12,6 +12,7 @@ from .priors import Prior
 from .reshape import to_long, to_wide
 from .sample import sample
 from .spec.data_models import MvNormal, Regression
+from .spec.dropout import Dropout
 from .spec.files import read_spec
 from .spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
 from .spec.reference import Reference
@@ -22,6 +23,7 @@ __version__: str
 
 __all__ = [
     "MAR",
+    "Dropout",
     "EMFit",
     "Estimates",
     "Exploration",

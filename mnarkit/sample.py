@@ -141,7 +141,8 @@ def _compile(spec: Spec, built: Built, data: IncompleteData, model: pm.Model | N
     if model is not None:
         return _compile_model(model, _start(spec, data, built))
     shapes = (built.layout.terms, tuple(i.terms for i in built.layout.indicators), built.rows.pieces, built.rows.groups)
-    fixed = data.fingerprint() if built.layout.model_amounts else None  # their units stand in the graph as constants
+    constants = built.layout.model_amounts or any(i.hazard is not None for i in built.layout.indicators)
+    fixed = data.fingerprint() if constants else None  # their units stand in the graph
     key = (spec, shapes, fixed)
     if key not in _COMPILED:
         _COMPILED[key] = _compile_model(built.model, _start(spec, data, built))

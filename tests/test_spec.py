@@ -129,7 +129,7 @@ BAD = [
     (
         lambda: Spec(MODEL, Selection("missing(y) ~ y"), Heckman("recorded(y) ~ z")),
         SpecError,
-        "'y' has 2 selection models; a column can have one",
+        "'y' has 2 models of its holes; a column can have one",
     ),
     (
         lambda: Spec(MODEL, Selection("missing(z) ~ z")),

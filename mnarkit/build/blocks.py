@@ -13,6 +13,7 @@ from mnarkit.families import DEFAULTS
 from mnarkit.normal.layout import Amount, Indicator, Layout, Scaling, own_units_map
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 
 __all__ = ["add_amount", "add_correlation", "add_data_model", "add_indicator"]
@@ -64,11 +65,13 @@ def _positive(name: str, prior: Prior, units: np.ndarray, *, dims: Sequence[str 
     return pm.HalfStudentT(name, nu=prior.values[0], sigma=prior.values[1] * factor, dims=dims)
 
 
-def add_indicator(belief: Selection | Heckman, indicator: Indicator, scaling: Scaling, k: int) -> tuple[Any, Any]:
+def add_indicator(
+    belief: Selection | Heckman | Dropout, indicator: Indicator, scaling: Scaling, k: int
+) -> tuple[Any, Any]:
     """`missing_y_z` or `recorded_y_z`: coefficients in the order of the terms, standardised and in own units."""
     priors = {name: prior for name, prior in prior_table(belief.priors).items() if name != "rho"}
     default = DEFAULTS[belief.link, "slope"], DEFAULTS[belief.link, "intercept"]
-    each = [priors.get(t, default[t == "Intercept"]) for t in indicator.terms]
+    each = [priors.get(t, default[t.partition("[")[0] == "Intercept"]) for t in indicator.terms]
     units = np.concatenate([scaling.w_scales[k], [scaling.scale[j] for j in indicator.slopes]])
     back: Any = pm.Data(f"{indicator.name}_map", own_units_map(indicator, scaling, k))
     if not priors:

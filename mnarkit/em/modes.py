@@ -47,6 +47,13 @@ def documented_start(objective: Objective, point: Point) -> Parameters:
 def _shares(objective: Objective, indicator: Indicator) -> np.ndarray:
     """Only the intercept, at the share of rows whose indicator is 1."""
     beta = np.zeros(len(indicator.terms))
+    if indicator.hazard is not None:
+        signs = indicator.signs(objective.standard.seen)
+        share = np.mean(signs[signs != 0] > 0)
+        beta[[t.startswith("Intercept") for t in indicator.terms]] = (
+            ndtri(share) if indicator.link == "probit" else logit(share)
+        )
+        return beta
     seen = objective.standard.seen[:, indicator.column]
     share = np.mean(seen if indicator.recorded else ~seen)
     if "Intercept" in indicator.terms:
@@ -101,14 +108,15 @@ def _others(objective: Objective, start: Parameters) -> Iterator[tuple[str, Para
         if one.has_rho and one.rho is None:
             for rho in _RHO:
                 yield f"rho({column}) = {rho:g}", replace(start, rho=_put(start.rho, k, rho))
-        for i, j in enumerate(indicator.slopes):
-            at = indicator.w.shape[1] + i
+        current = [i for i, t in enumerate(indicator.terms) if indicator.hazard is not None and t.startswith("current")]
+        slopes = [(indicator.w.shape[1] + i, objective.layout.columns[j]) for i, j in enumerate(indicator.slopes)]
+        for at, term in (*slopes, *((i, indicator.terms[i]) for i in current)):
             if not one.free_map[at].any():
                 continue
             for slope in _SLOPES:
                 beta = np.array(start.indicators[k])
                 beta[at] = slope
-                name = f"{indicator.name} ~ {objective.layout.columns[j]} = {slope:g} per sd"
+                name = f"{indicator.name} ~ {term} = {slope:g} per sd"
                 yield name, replace(start, indicators=_put(start.indicators, k, beta))
 
 
@@ -127,4 +135,6 @@ def _says_mnar(name: str, objective: Objective) -> bool:
     """ρ, or the slope of an indicator on a modelled column."""
     if name.startswith("rho("):
         return True
+    if name.startswith("dropout ~ "):
+        return name.removeprefix("dropout ~ ").startswith("current")
     return name.startswith("missing(") and name.split(" ~ ")[1] in objective.layout.columns

@@ -15,6 +15,7 @@ import numpy as np
 from mnarkit.data import IncompleteData
 from mnarkit.em.names import IndicatorEstimate, coef_names, cov_names
 from mnarkit.normal.layout import (
+    Indicator,
     KernelData,
     Layout,
     Scaling,
@@ -26,6 +27,7 @@ from mnarkit.normal.layout import (
 )
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.priors import Prior, centre, prior_table
+from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.spec import Spec
 
@@ -64,7 +66,7 @@ class Coefficients:
         return self.free_map.shape[1] + (self.has_rho and self.rho is None)
 
     @classmethod
-    def of(cls, belief: Selection | Heckman, layout: Layout, scaling: Scaling, k: int) -> "Coefficients":
+    def of(cls, belief: Selection | Heckman | Dropout, layout: Layout, scaling: Scaling, k: int) -> "Coefficients":
         """Read the numbers that fix coefficients, in raw units."""
         indicator, own = layout.indicators[k], own_units_map(layout.indicators[k], scaling, k)
         declared = {n: v for n, v in prior_table(belief.priors).items() if not isinstance(v, Prior)}
@@ -195,7 +197,7 @@ class Objective:
         """Every parameter in the columns' own units, fixed ones included."""
         more = []
         for one, indicator in zip(self.indicators, self.layout.indicators, strict=True):
-            name = _shown(indicator.recorded, self.layout.columns[indicator.column])
+            name = _shown(indicator, self.layout.columns)
             more += [f"{name} ~ {term}" for term in indicator.terms]
             more += [f"rho({self.layout.columns[indicator.column]})"] if one.has_rho else []
         return [*coef_names(self.layout.columns, self.layout.terms), *cov_names(self.layout.columns), *more]
@@ -225,7 +227,7 @@ class Objective:
         cov[np.tril_indices(p)] = values[p * q : at]
         made = []
         for one, indicator in zip(self.indicators, self.layout.indicators, strict=True):
-            name, end = _shown(indicator.recorded, self.layout.columns[indicator.column]), at + len(indicator.terms)
+            name, end = _shown(indicator, self.layout.columns), at + len(indicator.terms)
             made.append(
                 IndicatorEstimate(name, indicator.terms, values[at:end], float(values[end]) if one.has_rho else None)
             )
@@ -233,5 +235,7 @@ class Objective:
         return values[: p * q].reshape(p, q), cov + np.tril(cov, -1).T, tuple(made)
 
 
-def _shown(recorded: bool, column: str) -> str:
-    return f"{'recorded' if recorded else 'missing'}({column})"
+def _shown(indicator: Indicator, columns: tuple[str, ...]) -> str:
+    if indicator.hazard is not None:
+        return "dropout"
+    return f"{'recorded' if indicator.recorded else 'missing'}({columns[indicator.column]})"

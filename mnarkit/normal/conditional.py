@@ -72,7 +72,7 @@ def draw_unseen(
         full = out[rows]
         full[:, m] = mean[here][:, m] + (full[:, o] - mean[here][:, o]) @ slope.T
         deviation = noise[rows][:, m] @ _root(rest).T
-        for k in np.flatnonzero(np.any(on_y[:, m] != 0, axis=1)):
+        for k in np.flatnonzero(np.any(on_y[:, m] != 0, axis=1) & (sign[g] != 0)):
             columns = slice(w_start[k], w_start[k + 1])
             u = full @ on_y[k] + x[here] @ on_x[k] + w[here, columns] @ own[columns]
             link = weights[k, : sizes[k]], slopes[k, : sizes[k]]
@@ -100,7 +100,7 @@ def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.n
         full = out[rows]
         full[:, m] = mean[here][:, m] + (full[:, o] - mean[here][:, o]) @ slope.T
         moved = np.zeros((len(rows), len(m)))
-        for k in np.flatnonzero(np.any(on_y[:, m] != 0, axis=1)):
+        for k in np.flatnonzero(np.any(on_y[:, m] != 0, axis=1) & (sign[g] != 0)):
             u = (
                 full @ on_y[k]
                 + x[here] @ on_x[k]

@@ -8,7 +8,9 @@ from mnarkit.condition import condition, evaluate
 from mnarkit.data import IncompleteData
 from mnarkit.families import LINKS
 from mnarkit.formula import Design, design, parse
+from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave, standard_maps
 from mnarkit.normal.patterns import Patterns, cross_products, group_rows
+from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Scale, Selection, Shift
 from mnarkit.spec.spec import Spec
 
@@ -29,16 +31,23 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Designs:
-    """The predictors' columns, of the data model and of each indicator; they can be rebuilt for new rows."""
+    """The predictors' columns, of the data model and of each indicator; they can be rebuilt for new rows.
+
+    Attributes
+    ----------
+    leaving : tuple of int
+        The waves, by position, at which a dropout model has a hazard.
+    """
 
     model: Design
     indicators: tuple[Design, ...]
     recorded_sd: tuple[float, ...]
+    leaving: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Indicator:
-    """A modelled indicator: `missing_y` (selection) or `recorded_y` (Heckman).
+    """A modelled indicator: `missing_y` (selection), `recorded_y` (Heckman), or `dropout`, one a wave.
 
     Attributes
     ----------
@@ -50,6 +59,8 @@ class Indicator:
         The modelled columns in its formula; they follow the columns of `w` in `terms`.
     w : (n, r) array
         Its fully seen predictors.
+    hazard : Hazard or None
+        The waves of a dropout model.
     """
 
     name: str
@@ -59,6 +70,20 @@ class Indicator:
     terms: tuple[str, ...]
     slopes: tuple[int, ...]
     w: np.ndarray
+    w_terms: tuple[str, ...] = ()
+    hazard: Hazard | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """How many indicators of the kernel it stands for."""
+        return len(self.hazard.at) if self.hazard is not None else 1
+
+    def signs(self, seen: np.ndarray) -> np.ndarray:
+        """+1 where the indicator is 1 in a pattern, -1 where it is 0, 0 where there is none: (G, n_rows)."""
+        if self.hazard is not None:
+            return self.hazard.signs(seen)
+        one = seen[:, self.column] if self.recorded else ~seen[:, self.column]
+        return np.where(one, 1.0, -1.0)[:, None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,11 +145,26 @@ class Scaling:
 def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     """Build the design of the data model and of each indicator on the table of the fit."""
     modelled = spec.model.columns
+    dropout = next((b for b in spec.selections if isinstance(b, Dropout)), None)
     return Designs(
         design(spec.model.predictors, data),
-        tuple(design(parse(b.formula), data, leave_out=modelled) for b in spec.selections),
+        tuple(design(parse(b.formula), data, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
         tuple(float(np.nanstd(data.number(c), ddof=1)) if data.seen(c).sum() > 1 else np.nan for c in modelled),
+        () if dropout is None else leaving_waves(dropout, data),
     )
+
+
+def _unseen_names(belief: Selection | Heckman | Dropout, modelled: tuple[str, ...]) -> tuple[str, ...]:
+    return (CURRENT, PREVIOUS) if isinstance(belief, Dropout) else modelled
+
+
+def leaving_waves(belief: Dropout, data: IncompleteData) -> tuple[int, ...]:
+    """Find the waves with a hazard: all but the first; with own intercepts, those at which somebody leaves."""
+    waves = range(1, len(belief.waves))
+    if "Intercept" not in belief.by_wave:
+        return tuple(waves)
+    left = leaving_wave(np.column_stack([data.seen(c) for c in belief.waves]))
+    return tuple(t for t in waves if (left == t).any())
 
 
 def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
@@ -138,7 +178,8 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         y=y,
         x=designs.model.rebuild(data),
         indicators=tuple(
-            _indicator(b, d, columns, data) for b, d in zip(spec.selections, designs.indicators, strict=True)
+            _indicator(b, d, columns, data, designs.leaving)
+            for b, d in zip(spec.selections, designs.indicators, strict=True)
         ),
         amounts=amounts_of(spec, data, designs.recorded_sd),
         center=np.zeros(p),
@@ -151,7 +192,17 @@ def _values(data: IncompleteData, column: str) -> np.ndarray:
     return data.number(column) if data.seen(column).any() else np.full(data.n, np.nan)
 
 
-def _indicator(belief: Selection | Heckman, built: Design, columns: tuple[str, ...], data: IncompleteData) -> Indicator:
+def _indicator(
+    belief: Selection | Heckman | Dropout,
+    built: Design,
+    columns: tuple[str, ...],
+    data: IncompleteData,
+    leaving: tuple[int, ...],
+) -> Indicator:
+    if isinstance(belief, Dropout):
+        hazard = hazard_of(belief, columns, built.names, leaving)
+        w = built.rebuild(data)
+        return Indicator("dropout", hazard.order[-1], False, belief.link, hazard.terms, (), w, built.names, hazard)
     recorded = isinstance(belief, Heckman)
     in_formula = {c for term in parse(belief.formula).terms if term.bare for c in term.columns}
     slopes = tuple(j for j, c in enumerate(columns) if c in in_formula)
@@ -163,6 +214,7 @@ def _indicator(belief: Selection | Heckman, built: Design, columns: tuple[str, .
         terms=(*built.names, *(columns[j] for j in slopes)),
         slopes=slopes,
         w=built.rebuild(data),
+        w_terms=built.names,
     )
 
 
@@ -184,22 +236,36 @@ def amounts_of(spec: Spec, data: IncompleteData, recorded_sd: tuple[float, ...])
 
 def standardise(layout: Layout) -> tuple[Layout, Scaling]:
     """Center and scale columns by their recorded means and sds; none is centered if a formula has no intercept."""
-    names = [layout.terms, *(i.terms for i in layout.indicators)]
+    names = [layout.terms, *(i.w_terms for i in layout.indicators)]
     centered = all("Intercept" in terms for terms in names)
     scale = np.nanstd(layout.y, axis=0, ddof=1)
     scale = np.where(scale > 0, scale, 1.0)
     center = np.nanmean(layout.y, axis=0) if centered else np.zeros(len(scale))
     x_map, x_scale = _predictor_map(layout.x, layout.terms, centered)
-    made = [_predictor_map(i.w, i.terms, centered) for i in layout.indicators]
-    indicators = tuple(replace(i, w=i.w @ w_map) for i, (w_map, _) in zip(layout.indicators, made, strict=True))
+    made = [_standard_indicator(i, centered, center, scale) for i in layout.indicators]
+    indicators = tuple(indicator for indicator, _, _ in made)
     standard = replace(
         layout, y=(layout.y - center) / scale, x=layout.x @ x_map, indicators=indicators, center=center, scale=scale
     )
-    return standard, Scaling(center, scale, x_map, tuple(m for m, _ in made), x_scale, tuple(s for _, s in made))
+    return standard, Scaling(center, scale, x_map, tuple(m for _, m, _ in made), x_scale, tuple(s for _, _, s in made))
+
+
+def _standard_indicator(
+    indicator: Indicator, centered: bool, center: np.ndarray, scale: np.ndarray
+) -> tuple[Indicator, np.ndarray, np.ndarray]:
+    """Standardise an indicator: with the map of its predictors (a hazard: of its coefficients) and their sds."""
+    w_map, w_scale = _predictor_map(indicator.w, indicator.w_terms, centered)
+    made = replace(indicator, w=indicator.w @ w_map)
+    if indicator.hazard is None:
+        return made, w_map, w_scale
+    maps, own, unit = standard_maps(indicator.hazard, indicator.w_terms, w_map, center, scale)
+    return replace(made, hazard=replace(indicator.hazard, maps=maps)), own, unit
 
 
 def own_units_map(indicator: Indicator, scaling: Scaling, k: int) -> np.ndarray:
     """Map standardised coefficients of an indicator to own units: β = map @ β_z, both in the order of its terms."""
+    if indicator.hazard is not None:
+        return scaling.w_maps[k]
     r = indicator.w.shape[1]
     made = np.zeros((len(indicator.terms), len(indicator.terms)))
     made[:r, :r] = scaling.w_maps[k]
@@ -271,17 +337,18 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
     everything = cross_products(x, layout.y, patterns) if products else np.zeros((len(patterns.group), 0, 0))
     per_row = slice(None) if indicators or keep_empty_rows else slice(0)
     order = patterns.order[per_row]
-    w = np.hstack([np.zeros((len(layout.y), 0)), *(i.w for i in indicators)])
+    each = [i.w for i in indicators for _ in range(i.n_rows)]
+    w = np.hstack([np.zeros((len(layout.y), 0)), *each])
     arrays = (
         everything,
         patterns.seen.astype(np.int64),
         patterns.group,
         patterns.start,
-        _signs(indicators, patterns.seen),
+        np.hstack([np.zeros((len(patterns.seen), 0)), *(i.signs(patterns.seen) for i in indicators)]),
         np.ascontiguousarray(x[order]),
         np.nan_to_num(layout.y[order]),
         np.ascontiguousarray(w[order]),
-        np.concatenate([[0], np.cumsum([i.w.shape[1] for i in indicators])]).astype(np.int64),
+        np.concatenate([[0], np.cumsum([one.shape[1] for one in each])]).astype(np.int64),
         *_links(indicators),
     )
     return KernelData(
@@ -298,15 +365,10 @@ def _amount_columns(layout: Layout, i: int, rows: np.ndarray) -> np.ndarray:
     return np.where(rows[:, None], layout.x if of_mean else 1.0, 0.0)
 
 
-def _signs(indicators: tuple[Indicator, ...], seen: np.ndarray) -> np.ndarray:
-    one = [seen[:, i.column] if i.recorded else ~seen[:, i.column] for i in indicators]
-    return np.where(np.array(one, dtype=bool).reshape(len(indicators), len(seen)).T, 1.0, -1.0)
-
-
 def _links(indicators: tuple[Indicator, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    width = max((len(LINKS[i.link][0]) for i in indicators), default=1)
-    weights, slopes = np.zeros((len(indicators), width)), np.ones((len(indicators), width))
-    for k, indicator in enumerate(indicators):
-        p, s = LINKS[indicator.link]
+    links = [LINKS[i.link] for i in indicators for _ in range(i.n_rows)]
+    width = max((len(p) for p, _ in links), default=1)
+    weights, slopes = np.zeros((len(links), width)), np.ones((len(links), width))
+    for k, (p, s) in enumerate(links):
         weights[k, : len(p)], slopes[k, : len(s)] = p, s
-    return weights, slopes, np.array([len(LINKS[i.link][0]) for i in indicators], dtype=np.int64)
+    return weights, slopes, np.array([len(p) for p, _ in links], dtype=np.int64)

@@ -227,7 +227,8 @@ def loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y,
     A, D, c, t : (K, p), (K, q), (R,), (K,) arrays
         Each indicator's coefficients on y, on x and on its own columns w, and its error variance.
     cross, seen, group, start, sign : (G, q + p, q + p), (G, p), (G,), (G + 1,), (G, K) arrays
-        Per pattern: cross-products, seen columns, covariance, first row, and +1 where the indicator is 1, else -1.
+        Per pattern: cross-products, seen columns, covariance, first row, and +1 where the indicator is 1, -1 where it
+        is 0, 0 where the rows have none.
     x, y, w : (n, q), (n, p), (n, R) arrays
         Rows sorted by pattern, unseen y zero; empty where there is no indicator.
     w_start, weights, slopes, sizes : (K + 1,), (K, J), (K, J), (K,) arrays
@@ -261,6 +262,8 @@ def loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y,
         if k:
             value += seen_values(rows, cross[g], B, inv, log_det, o, k, dB, dS[group[g]])
         for i in range(A.shape[0]):
+            if sign[g, i] == 0:  # no indicator in these rows
+                continue
             v = propensity(cov_g, B, A[i], D[i], o, m, k, inv, cov, omega, on_x, on_y)
             g_x[:] = 0.0
             g_y[:] = 0.0
@@ -350,6 +353,8 @@ def unit_loglik(B, S, A, D, c, t, seen, group, start, sign, x, y, w, w_start, we
                 for j in range(k):
                     out[row] -= 0.5 * dev[i] * inv[i, j] * dev[j]
         for i in range(A.shape[0]):
+            if sign[g, i] == 0:
+                continue
             v = propensity(S[group[g]], B, A[i], D[i], o, m, k, inv, cov, omega, on_x, on_y)
             for row in range(start[g], start[g + 1]):
                 u = 0.0

@@ -47,23 +47,34 @@ def kernel_parameters(par: Parameters, layout: Layout, data: KernelData, xp: Any
     p, q = len(layout.columns), len(layout.terms) + sum(_width(layout, i) for _, i in data.pieces)
     if not layout.indicators:
         return coef, cov, np.zeros((0, p)), np.zeros((0, q)), np.zeros(0), np.zeros(0)
+    numbers = range(len(layout.indicators))
     on_y, on_x, own, var = zip(
-        *(_indicator_rows(par, layout, k, coef, q, xp) for k in range(len(layout.indicators))), strict=True
+        *(row for k in numbers for row in _indicator_rows(par, layout, k, coef, q, xp)), strict=True
     )
     return coef, cov, xp.stack(on_y), xp.stack(on_x), xp.concatenate(own), xp.stack(var)
 
 
-def _indicator_rows(par: Parameters, layout: Layout, k: int, coef: Any, q: int, xp: Any) -> tuple[Any, Any, Any, Any]:
-    """Give (a, d, c, t) of z = a'y + d'x + c'w + e, Var e = t; Heckman's is c'w + ρ (y - Bx) / σ + e, t = 1 - ρ²."""
+def _indicator_rows(
+    par: Parameters, layout: Layout, k: int, coef: Any, q: int, xp: Any
+) -> list[tuple[Any, Any, Any, Any]]:
+    """Give (a, d, c, t) of z = a'y + d'x + c'w + e, Var e = t; a hazard has one a wave.
+
+    Heckman's is c'w + ρ (y - Bx) / σ + e, t = 1 - ρ².
+    """
     indicator, beta = layout.indicators[k], par.indicators[k]
     p, r = len(layout.columns), indicator.w.shape[1]
     one = np.eye(p)
+    if indicator.hazard is not None:
+        waves = zip(indicator.hazard.pairs, indicator.hazard.maps, strict=True)
+        each = [(pair, made @ beta) for pair, made in waves]
+        none, free = np.zeros(q) * beta[0], 1.0 + 0.0 * beta[0]
+        return [(one[before] * at[r] + one[now] * at[r + 1], none, at[:r], free) for (before, now), at in each]
     if indicator.recorded:
         j, rho = indicator.column, par.rho[k]
         slope = rho / xp.sqrt(par.cov[j, j])
-        return one[j] * slope, -slope * coef[j], beta, 1.0 - rho**2
+        return [(one[j] * slope, -slope * coef[j], beta, 1.0 - rho**2)]
     on_y = sum((one[j] * beta[r + i] for i, j in enumerate(indicator.slopes)), start=np.zeros(p) * beta[0])
-    return on_y, np.zeros(q) * beta[0], beta[:r], 1.0 + 0.0 * beta[0]
+    return [(on_y, np.zeros(q) * beta[0], beta[:r], 1.0 + 0.0 * beta[0])]
 
 
 def residual_sd(cov: Any, column: int, predictors: tuple[int, ...], xp: Any = np) -> Any:

@@ -7,9 +7,12 @@ import numpy as np
 from mnarkit.condition import condition, evaluate
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
-from mnarkit.formula import Design, Formula, design, parse
+from mnarkit.formula import Formula, design, parse
 from mnarkit.priors import Prior, prior_table
+from mnarkit.spec.check_dropout import check_dropout, dropout_identified, unseen_in_hazards
+from mnarkit.spec.collinear import full_rank
 from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
 from mnarkit.spec.missingness import Heckman, PatternMixture, Selection, Shift
 from mnarkit.spec.reference import Reference
@@ -38,7 +41,10 @@ def check(spec: Spec, data: IncompleteData) -> None:
             f"{spec.missingness[0]} could be about; analyze the table as it is"
         )
     for belief in spec.selections:
-        _selection(belief, spec.model, data, holes)
+        if isinstance(belief, Dropout):
+            check_dropout(belief, spec.model.columns, data)
+        else:
+            _selection(belief, spec.model, data, holes)
     for belief in spec.pattern_mixtures:
         _amounts(belief, data, holes)
     _model_amounts(spec)
@@ -86,7 +92,9 @@ def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None
 def _columns(spec: Spec) -> list[str]:
     formulas = [spec.model.predictors, *(parse(b.formula) for b in spec.selections)]
     wheres = [c.where for b in spec.pattern_mixtures for c in b.components if c.where is not None]
-    named = [*spec.model.columns, *(c for f in formulas for t in f.terms for c in sorted(t.columns))]
+    waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
+    used = [c for f in formulas for t in f.terms for c in sorted(t.columns) if c not in waves]
+    named = [*spec.model.columns, *used]
     return [*named, *(c for w in wheres for c in sorted(condition(w).columns))]
 
 
@@ -112,29 +120,8 @@ def _model(model: DataModel, data: IncompleteData) -> None:
             f"{rows} rows have a recorded value for {len(model.columns)} modelled columns on {built.matrix.shape[1]} "
             f"terms, which need at least {needed}; use fewer columns or predictors"
         )
-    _full_rank(built.matrix, built, what)
-    _full_rank(built.matrix[seen.any(axis=1)], built, what, " with a recorded value")
-
-
-def _full_rank(matrix: np.ndarray, built: Design, what: str, which: str = "") -> None:
-    """Name the first column that the ones before it determine, and those of them that do."""
-    for coding in built.codings.values():
-        if len(coding.levels) == 1 and "Intercept" in built.names:
-            level = f"{coding.levels[0]!r} in all {len(matrix)} rows"
-            raise DataError(f"{coding.column!r} among {what} is constant, {level}; leave it out")
-    x = matrix / np.maximum(np.abs(matrix).max(axis=0), np.finfo(float).tiny)
-    for j, name in enumerate(built.names):
-        if name != "Intercept" and np.ptp(matrix[:, j]) == 0 and "Intercept" in built.names:
-            raise DataError(f"{name!r} among {what} is constant in all {len(x)} rows{which}; leave it out")
-    if np.linalg.matrix_rank(x) == x.shape[1]:
-        return
-    j = next(j for j in range(1, x.shape[1] + 1) if np.linalg.matrix_rank(x[:, :j]) < j) - 1
-    share = np.abs(np.linalg.lstsq(x[:, :j], x[:, j])[0])
-    with_it = ", ".join(repr(name) for name, s in zip(built.names, share, strict=False) if s > 1e-8 * share.max())
-    raise DataError(
-        f"{built.names[j]!r} among {what} is perfectly collinear with {with_it} in all {len(x)} rows{which}; "
-        "leave one out"
-    )
+    full_rank(built.matrix, built, what)
+    full_rank(built.matrix[seen.any(axis=1)], built, what, " with a recorded value")
 
 
 def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteData, holes: dict[str, int]) -> None:
@@ -160,7 +147,7 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
     terms = [*built.names, *slopes]
     if data.n < len(terms):
         raise DataError(f"{belief.formula!r} has {len(terms)} coefficients for {data.n} rows; use fewer terms")
-    _full_rank(built.matrix, built, f"the predictors in {belief.formula!r}")
+    full_rank(built.matrix, built, f"the predictors in {belief.formula!r}")
     if isinstance(belief, Heckman) and "rho" in terms:
         raise SpecError(f"'rho' in {belief.formula!r} is the name of the error correlation; rename that column")
     known = [*terms, "rho"] if isinstance(belief, Heckman) else terms
@@ -229,18 +216,24 @@ def _model_amounts(spec: Spec) -> None:
 
 def _propensities(spec: Spec, data: IncompleteData) -> None:
     """Refuse propensities that are correlated given what is seen: their joint probability is an orthant's."""
-    if len(spec.selections) < 2:
+    if len(spec.selections) < 2 and not any(isinstance(b, Dropout) for b in spec.selections):
         return
     columns = spec.model.columns
     seen = np.column_stack([data.seen(c) for c in columns])
-    unseen_in = [~seen[:, _reads(b, columns)] for b in spec.selections]
-    both = np.sum([rows.any(axis=1) for rows in unseen_in], axis=0) > 1
+    both = np.sum([rows for b in spec.selections for rows in _with_unseen(b, columns, seen)], axis=0) > 1
     if both.any():
         raise SpecError(
             f"{int(both.sum())} rows have unseen values in more than one selection model "
             f"({'; '.join(b.formula for b in spec.selections)}); their joint probability is not supported: "
             "model one indicator, and take the other as ignorable or as a PatternMixture"
         )
+
+
+def _with_unseen(belief: Selection | Heckman | Dropout, columns: tuple[str, ...], seen: np.ndarray) -> list[np.ndarray]:
+    """Find the rows of each propensity of a belief that depend on an unseen value."""
+    if not isinstance(belief, Dropout):
+        return [(~seen[:, _reads(belief, columns)]).any(axis=1)]
+    return unseen_in_hazards(belief, seen[:, [columns.index(w) for w in belief.waves]])
 
 
 def _reads(belief: Selection | Heckman, columns: tuple[str, ...]) -> list[int]:
@@ -253,7 +246,10 @@ def _reads(belief: Selection | Heckman, columns: tuple[str, ...]) -> list[int]:
 
 def identification(spec: Spec) -> tuple[str, ...]:
     """Say in a sentence per selection model which columns, if any, identify it."""
-    return tuple(_identified(b, spec.model) for b in spec.selections)
+    return tuple(
+        dropout_identified(b, spec.model) if isinstance(b, Dropout) else _identified(b, spec.model)
+        for b in spec.selections
+    )
 
 
 def _identified(belief: Selection | Heckman, model: DataModel) -> str:

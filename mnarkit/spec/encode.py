@@ -66,5 +66,6 @@ def _fields(value: Any) -> dict[str, Any]:
     """Field values by name, without defaults and empty priors."""
     if not is_dataclass(value):
         raise TypeError(f"{value!r} is not a part of a spec")
-    said = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) not in (f.default, ())}
+    every = {f.name: (getattr(value, f.name), f.default) for f in fields(value)}
+    said = {n: v for n, (v, default) in every.items() if v != default and not (v == () and default is None)}
     return {name: {k: _encode(v) for k, v in x} if name == "priors" else _encode(x) for name, x in said.items()}

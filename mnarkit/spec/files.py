@@ -10,6 +10,7 @@ from typing import Any
 from mnarkit.errors import SpecError
 from mnarkit.priors import Amount, Prior
 from mnarkit.spec.data_models import MvNormal, Regression
+from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import VERSION, to_dict, to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
 from mnarkit.spec.reference import Reference
@@ -19,7 +20,7 @@ from mnarkit.spec.text import MAX_BYTES, parse_json, parse_yaml
 __all__ = ["from_dict", "from_json", "from_yaml", "read_spec", "to_dict", "to_json", "to_yaml"]
 
 _MODELS = (Regression, MvNormal)
-_BELIEFS = (MAR, Selection, Heckman, PatternMixture, Reference)
+_BELIEFS = (MAR, Selection, Heckman, Dropout, PatternMixture, Reference)
 _COMPONENTS = (Shift, Scale)
 _FILE_KEYS = ("mnarkit_spec", "because", "model", "missingness")
 _NAMES = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true/false"}
@@ -251,6 +252,8 @@ _FIELDS: Mapping[str, Callable[[object, _At], Any]] = {
     "because": _text,
     "columns": _texts,
     "predictors": _texts,
+    "waves": _texts,
+    "by_wave": _texts,
     "amount": _amount,
     "priors": _priors,
     "components": _list_of(_COMPONENTS),

@@ -8,6 +8,7 @@ from mnarkit.condition import condition
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
 from mnarkit.priors import Amount, Prior, PriorItems, as_amount, prior_items
+from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.reference import Reference
 
 __all__ = ["MAR", "Heckman", "Missingness", "PatternMixture", "Scale", "Selection", "Shift"]
@@ -348,7 +349,7 @@ class PatternMixture:
         return "PatternMixture(" + "; ".join(map(str, self.components)) + ")"
 
 
-type Missingness = MAR | Selection | Heckman | PatternMixture | Reference
+type Missingness = MAR | Selection | Heckman | Dropout | PatternMixture | Reference
 
 
 def _indicator(text: object, kind: str, what: str) -> Formula:

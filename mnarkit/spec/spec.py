@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 from mnarkit.errors import SpecError
 from mnarkit.spec.data_models import DataModel, MvNormal, Regression
+from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, Missingness, PatternMixture, Selection
 from mnarkit.spec.reference import Reference
 
 __all__ = ["Spec"]
 
-_BELIEFS = (MAR, Selection, Heckman, PatternMixture, Reference)
+_BELIEFS = (MAR, Selection, Heckman, Dropout, PatternMixture, Reference)
+_OF_INDICATORS = (Selection, Heckman, Dropout)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -21,7 +23,7 @@ class Spec:
     ----------
     model : Regression or MvNormal
         The data model.
-    *missingness : MAR, Selection, Heckman, PatternMixture or Reference
+    *missingness : MAR, Selection, Heckman, Dropout, PatternMixture or Reference
         The beliefs, at most one selection model a column; none is MAR. Holes that no belief names are taken as
         ignorable given the values seen and the other indicators.
     because : str
@@ -49,7 +51,9 @@ class Spec:
             raise SpecError(f"a spec starts with a data model, Regression(...) or MvNormal(...), not {model!r}")
         wrong = [b for b in missingness if not isinstance(b, _BELIEFS)]
         if wrong:
-            raise SpecError(f"a belief is MAR, Selection, Heckman, PatternMixture or Reference, not {wrong[0]!r}")
+            raise SpecError(
+                f"a belief is MAR, Selection, Heckman, Dropout, PatternMixture or Reference, not {wrong[0]!r}"
+            )
         if not isinstance(because, str):
             raise SpecError(f"because= is a reason in words, not {because!r}")
         beliefs = missingness or (MAR(),)
@@ -66,9 +70,9 @@ class Spec:
         return all(isinstance(b, MAR) for b in self.missingness)
 
     @property
-    def selections(self) -> tuple[Selection | Heckman, ...]:
+    def selections(self) -> tuple[Selection | Heckman | Dropout, ...]:
         """The beliefs with a model of an indicator, in order."""
-        return tuple(b for b in self.missingness if isinstance(b, (Selection, Heckman)))
+        return tuple(b for b in self.missingness if isinstance(b, _OF_INDICATORS))
 
     @property
     def pattern_mixtures(self) -> tuple[PatternMixture, ...]:
@@ -103,6 +107,8 @@ class Spec:
             lines += [f"  because     {belief.because}"] if belief.because else []
         named = {c for b in self.missingness for c in b.columns}
         free = [c for c in self.model.columns if c not in named]
+        if any(isinstance(b, Dropout) for b in self.missingness):
+            free = [*free, "any wave before leaving"] if free else ["any wave before leaving"]
         if free and not self.is_mar and self.reference is None:
             lines.append(f"Ignorable     holes in {', '.join(free)}: given the values seen and the other indicators")
         lines += [f"Because       {self.because}"] if self.because else []
@@ -110,10 +116,10 @@ class Spec:
 
 
 def _one_selection_each(beliefs: tuple[Missingness, ...]) -> None:
-    columns = [c for b in beliefs if isinstance(b, (Selection, Heckman)) for c in b.columns]
+    columns = [c for b in beliefs if isinstance(b, _OF_INDICATORS) for c in b.columns]
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
-        raise SpecError(f"{twice[0]!r} has {columns.count(twice[0])} selection models; a column can have one")
+        raise SpecError(f"{twice[0]!r} has {columns.count(twice[0])} models of its holes; a column can have one")
     if len(beliefs) > 1 and any(isinstance(b, MAR) for b in beliefs):
         raise SpecError(
             "MAR() stands beside another belief; columns that no belief names are ignorable anyway, leave MAR() out"
@@ -127,7 +133,7 @@ def _one_reference(beliefs: tuple[Missingness, ...]) -> None:
     if len(references) > 1:
         raise SpecError(f"{len(references)} reference-based beliefs stand in one spec; use by_subject= for several")
     inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.components if c.of == "model"]
-    other = [b for b in beliefs if isinstance(b, (Selection, Heckman))]
+    other = [b for b in beliefs if isinstance(b, _OF_INDICATORS)]
     if inside or other:
         raise SpecError(
             f"{references[0]} is fitted under MAR, and {(*other, *inside)[0]} is not; give them as two specs, or the "
