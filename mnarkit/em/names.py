@@ -1,10 +1,14 @@
 """Names of parameters, and the vector in which they stand."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-__all__ = ["IndicatorEstimate", "coef_names", "cov_names", "pack_named"]
+from mnarkit.errors import SpecError
+
+__all__ = ["IndicatorEstimate", "coef_names", "cov_names", "finite_values", "pack_named"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +40,21 @@ def cov_names(columns: tuple[str, ...]) -> list[str]:
     """Name the lower triangle of a covariance row by row: `var(a)`, `cov(a, b)`, `var(b)`, ..."""
     pairs = zip(*np.tril_indices(len(columns)), strict=True)
     return [f"cov({columns[j]}, {columns[i]})" if i != j else f"var({columns[i]})" for i, j in pairs]
+
+
+def finite_values(given: Mapping[str, Any], names: list[str]) -> np.ndarray:
+    """Take start values by name, in order.
+
+    Raises
+    ------
+    SpecError
+        One that is no finite number of usual size, with its name.
+    """
+    for name in names:
+        value = given[name]
+        if isinstance(value, (str, bytes)) or not np.isscalar(value) or not abs(float(value)) < 1e100:
+            raise SpecError(f"start= has {value!r} for {name!r}; every start value is a finite number")
+    return np.array([float(given[name]) for name in names])
 
 
 def pack_named(
