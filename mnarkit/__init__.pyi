@@ -11,7 +11,7 @@ from .pool import Pooled, pool
 from .priors import Prior
 from .reshape import to_long, to_wide
 from .sample import sample
-from .spec.data_models import MvNormal, Regression
+from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
 from .spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
@@ -28,6 +28,7 @@ __all__ = [
     "Estimates",
     "Exploration",
     "Fit",
+    "Growth",
     "Heckman",
     "Imputations",
     "IncompleteData",

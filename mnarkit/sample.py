@@ -27,6 +27,7 @@ from mnarkit.normal.layout import kernel_data
 from mnarkit.normal.likelihood import unit_loglik
 from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.normal.sources import moments_of
+from mnarkit.normal.structure import Structure
 from mnarkit.spec.check import identification
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec
@@ -170,10 +171,25 @@ def _start(spec: Spec, data: IncompleteData, built: Built) -> dict[str, np.ndarr
     if point is None:
         return {}
     coef, cov = point
+    structure = built.standard.structure
+    if structure is not None:
+        return _structured_start(structure, coef, cov)
     sd = np.sqrt(np.diag(cov))
     start = {"coef_z": coef, "sd_z": sd}
     if len(sd) > 1:
         start["partial_corr_z"] = (1 + np.clip(partial_correlations(cov), -0.99, 0.99)) / 2
+    return start
+
+
+def _structured_start(structure: Structure, coef: np.ndarray, cov: np.ndarray) -> dict[str, np.ndarray]:
+    """Place the parameters of a structure near the unstructured maximum."""
+    near = structure.nearest(coef, cov)
+    if structure.basis is None:
+        return {"coef_z": near.mean, "shape_z": near.shape, "sd_z": near.sd}
+    spread = np.sqrt(np.diag(near.shape))
+    start = {"growth_z": near.mean, "random_sd_z": spread, "residual_sd_z": near.sd}
+    if len(spread) > 1:
+        start["random_corr_z"] = (1 + np.clip(partial_correlations(near.shape), -0.9, 0.9)) / 2
     return start
 
 

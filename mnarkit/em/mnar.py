@@ -23,6 +23,7 @@ from mnarkit.normal.parameters import Parameters
 from mnarkit.normal.sources import moments_of
 from mnarkit.priors import Prior, centre
 from mnarkit.spec.check import check, identification
+from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.spec import Spec
 
@@ -46,8 +47,9 @@ class Settings:
 def mnar_fit(spec: Spec, data: IncompleteData, start: Any, settings: Settings) -> EMFit:
     """Maximise log f(y_seen, r | θ); selection models by EM, others by quasi-Newton, both to a gradient of 0."""
     check(spec, data)
-    objective = Objective.of(spec, data)
-    began = _began(spec, data, objective, start)
+    fitted = fitted_table(spec, data)
+    objective = Objective.of(spec, fitted)
+    began = _began(spec, fitted, objective, start)
     theta = objective.theta(began)
     if not np.isfinite(objective.loglik(theta)):
         raise SpecError("the log likelihood at start= is not finite; take values nearer to the data")

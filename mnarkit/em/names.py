@@ -23,12 +23,15 @@ class IndicatorEstimate:
         Coefficients in the columns' own units.
     rho : float or None
         The error correlation of a Heckman model.
+    between : str
+        What stands between name and term.
     """
 
     name: str
     terms: tuple[str, ...]
     coef: np.ndarray
     rho: float | None = None
+    between: str = " ~ "
 
 
 def coef_names(columns: tuple[str, ...], terms: tuple[str, ...]) -> list[str]:
@@ -52,7 +55,7 @@ def finite_values(given: Mapping[str, Any], names: list[str]) -> np.ndarray:
     """
     for name in names:
         value = given[name]
-        if isinstance(value, (str, bytes)) or not np.isscalar(value) or not abs(float(value)) < 1e100:
+        if not isinstance(value, (int, float, np.integer, np.floating)) or not abs(float(value)) < 1e100:
             raise SpecError(f"start= has {value!r} for {name!r}; every start value is a finite number")
     return np.array([float(given[name]) for name in names])
 
@@ -64,7 +67,7 @@ def pack_named(
     values, names = [coef.ravel(), cov[np.tril_indices(len(cov))]], []
     for one in indicators:
         values.append(one.coef)
-        names += [f"{one.name} ~ {term}" for term in one.terms]
+        names += [f"{one.name}{one.between}{term}" for term in one.terms]
         if one.rho is not None:
             values.append(np.array([one.rho]))
             names.append(f"rho{one.name[one.name.index('(') :]}")

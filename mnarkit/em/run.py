@@ -21,6 +21,7 @@ from mnarkit.em.units import Units
 from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.normal.moments import Moments
 from mnarkit.normal.sources import is_table, moments_of
+from mnarkit.normal.structure import structure_of
 from mnarkit.spec.check import check, identification
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec
@@ -132,7 +133,7 @@ def em(
 def _is_mar(spec: Spec) -> bool:
     """Whether the likelihood is that of MAR: amounts that are added afterwards do not touch it."""
     inside = any(c.of == "model" for belief in spec.pattern_mixtures for c in belief.components)
-    return not spec.selections and not inside
+    return not spec.selections and not inside and structure_of(spec.model) is None
 
 
 def _belief(

@@ -10,6 +10,7 @@ from mnarkit.families import LINKS
 from mnarkit.formula import Design, design, parse
 from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave, standard_maps
 from mnarkit.normal.patterns import Patterns, cross_products, group_rows
+from mnarkit.normal.structure import Structure, structure_of
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Scale, Selection, Shift
 from mnarkit.spec.spec import Spec
@@ -108,6 +109,8 @@ class Layout:
         Modelled columns (NaN where unseen) and the predictors of the data model.
     center, scale : (p,) arrays
         y is (value - center) / scale; 0 and 1 in the columns' own units.
+    structure : Structure or None
+        Of coefficients and covariance; all columns are then standardised alike.
     """
 
     columns: tuple[str, ...]
@@ -118,6 +121,7 @@ class Layout:
     amounts: tuple[Amount, ...]
     center: np.ndarray
     scale: np.ndarray
+    structure: Structure | None = None
 
     @property
     def seen(self) -> np.ndarray:
@@ -184,6 +188,7 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         amounts=amounts_of(spec, data, designs.recorded_sd),
         center=np.zeros(p),
         scale=np.ones(p),
+        structure=structure_of(spec.model),
     )
 
 
@@ -241,6 +246,8 @@ def standardise(layout: Layout) -> tuple[Layout, Scaling]:
     scale = np.nanstd(layout.y, axis=0, ddof=1)
     scale = np.where(scale > 0, scale, 1.0)
     center = np.nanmean(layout.y, axis=0) if centered else np.zeros(len(scale))
+    if layout.structure is not None:
+        scale, center = np.full(len(scale), np.sqrt(np.mean(scale**2))), np.full(len(scale), center.mean())
     x_map, x_scale = _predictor_map(layout.x, layout.terms, centered)
     made = [_standard_indicator(i, centered, center, scale) for i in layout.indicators]
     indicators = tuple(indicator for indicator, _, _ in made)
