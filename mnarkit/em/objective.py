@@ -174,7 +174,8 @@ class Objective:
         return float(_kernel("loglik_and_gradient")(*self._arguments(theta), *self.rows.arrays)[0])
 
     def _arguments(self, theta: np.ndarray) -> tuple[np.ndarray, ...]:
-        return kernel_parameters(self.parameters(theta), self.standard, self.rows)
+        with np.errstate(over="ignore", invalid="ignore"):  # a line search may look beyond numbers: no likelihood there
+            return kernel_parameters(self.parameters(theta), self.standard, self.rows)
 
     def hessian(self, theta: np.ndarray, step: float = 1e-5) -> np.ndarray:
         """∂²/∂θ∂θ' by central differences of the exact gradient, (k, k): good to step² times fourth derivatives."""

@@ -21,7 +21,7 @@ from mnarkit.em.units import Units
 from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.normal.moments import Moments
 from mnarkit.normal.sources import is_table, moments_of
-from mnarkit.spec.check import check, identification
+from mnarkit.spec.check import check, identification, orthants
 from mnarkit.spec.spec import Spec
 
 __all__ = ["em"]
@@ -123,7 +123,8 @@ def em(
     else:
         made = _belief(spec, df, start, prior, method, (tol, max_iter, criterion, accelerate, progress))
     rests = identification(spec)
-    for note in made.notes:
+    silent = orthants(spec, made.data) if made.data is not None else ()
+    for note in (n for n in made.notes if n not in silent):
         warnings.warn(note, IdentificationWarning if note in rests else ConvergenceWarning, stacklevel=2)
     return made
 

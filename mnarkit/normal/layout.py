@@ -283,6 +283,7 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
         np.ascontiguousarray(w[order]),
         np.concatenate([[0], np.cumsum([i.w.shape[1] for i in indicators])]).astype(np.int64),
         *_links(indicators),
+        joint_propensities(indicators, patterns.seen),
     )
     return KernelData(
         arrays,
@@ -301,6 +302,18 @@ def _amount_columns(layout: Layout, i: int, rows: np.ndarray) -> np.ndarray:
 def _signs(indicators: tuple[Indicator, ...], seen: np.ndarray) -> np.ndarray:
     one = [seen[:, i.column] if i.recorded else ~seen[:, i.column] for i in indicators]
     return np.where(np.array(one, dtype=bool).reshape(len(indicators), len(seen)).T, 1.0, -1.0)
+
+
+def joint_propensities(indicators: tuple[Indicator, ...], seen: np.ndarray) -> np.ndarray:
+    """Say which propensities are correlated given what is seen, for each row of a (G, p) mask: (G, K) of 0 and 1.
+
+    They are those that read an unseen column, where several do: the unseen columns are correlated.
+    """
+    reads = np.zeros((len(indicators), seen.shape[1]), dtype=bool)
+    for k, indicator in enumerate(indicators):
+        reads[k, [indicator.column] if indicator.recorded else list(indicator.slopes)] = True
+    unseen = (~seen[:, None, :] & reads).any(axis=2)
+    return (unseen & (unseen.sum(axis=1, keepdims=True) > 1)).astype(np.int64)
 
 
 def _links(indicators: tuple[Indicator, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
