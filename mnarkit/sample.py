@@ -28,7 +28,7 @@ from mnarkit.normal.likelihood import unit_loglik
 from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.normal.sources import moments_of
 from mnarkit.normal.structure import Structure
-from mnarkit.spec.check import identification
+from mnarkit.spec.check import identification, orthants
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec
 
@@ -121,12 +121,13 @@ def sample(
         store_unconstrained=True,
     )
     settings = {"tune": tune, "target_accept": target_accept}
-    fit = Fit(spec, data, _tidy(tree, built.model if model is None else model, spec, seed, settings), seed, rests)
+    notes = (*rests, *orthants(spec, data))
+    fit = Fit(spec, data, _tidy(tree, built.model if model is None else model, spec, seed, settings), seed, notes)
     _add_loglik(fit, built)
     troubles = _troubles(fit)
     for sentence in troubles:
         warnings.warn(sentence, ConvergenceWarning, stacklevel=2)
-    return Fit(spec, data, fit.draws, seed, (*rests, *troubles))
+    return Fit(spec, data, fit.draws, seed, (*notes, *troubles))
 
 
 def _check_settings(draws: int, tune: int, chains: int, target_accept: float) -> None:

@@ -333,8 +333,9 @@ def test_projection_of_a_selection_model_has_the_error_of_its_mean() -> None:
 
 
 def test_expectations_given_the_sign_are_the_mean_of_draws() -> None:
-    data = table(60)
-    for name in ("regression, probit", "regression, logit", "joint, Heckman"):
+    data = table(100)
+    pairs = ("joint, logit and probit on each other's columns", "joint, Heckman and selection")
+    for name in ("regression, probit", "regression, logit", "joint, Heckman", *pairs):
         fit = mk.em(SPECS[name], data)
         holes = data["y1"].isna()
         draws = np.array([fit.stochastic(seed)["y1"][holes] for seed in range(80)])
@@ -368,6 +369,19 @@ def test_options_that_are_refused(spec: str, options: dict, said: str) -> None:
     with pytest.raises(SpecError, match=said) as caught:
         mk.em(SPECS[spec], table(), **options)
     assert "\n" not in str(caught.value)
+
+
+def test_correlated_propensities_are_said_and_no_reason_to_warn() -> None:
+    data = table(200)
+    spec = SPECS["means, two self-masking probits"]
+    both = int((data["y1"].isna() & data["y2"].isna()).sum())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit = mk.em(spec, data)
+    said = f"in {both} of 200 rows two of the propensities of y1, y2 are correlated given what is seen"
+    assert any(said in note for note in fit.notes)
+    assert not any(said in str(w.message) for w in caught)
+    assert not any("propensities" in note for note in mk.em(SPECS["regression, probit"], data).notes)
 
 
 def test_what_identifies_is_said() -> None:

@@ -10,7 +10,8 @@ import pytensor.tensor
 
 from mnarkit.build.ops import Covariance
 from mnarkit.families import DEFAULTS
-from mnarkit.normal.layout import Amount, Indicator, Layout, Scaling, own_units_map
+from mnarkit.normal.layout import Amount, Indicator, Layout
+from mnarkit.normal.scaling import Scaling, own_units_map
 from mnarkit.normal.structure import Pieces, Structure
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.data_models import DataModel

@@ -10,9 +10,10 @@ import pytensor.tensor
 from mnarkit.build.blocks import add_amount, add_correlation, add_data_model, add_indicator, add_structure
 from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
-from mnarkit.normal.layout import KernelData, Layout, Scaling, designs_of, kernel_data, lay_out, standardise
+from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
+from mnarkit.normal.scaling import Scaling, standardise
 from mnarkit.normal.structure import from_partial
 from mnarkit.spec.check import check
 from mnarkit.spec.events import fitted_table

@@ -22,7 +22,7 @@ from mnarkit.errors import DataError, SpecError
 from mnarkit.normal.parameters import Parameters
 from mnarkit.normal.sources import moments_of
 from mnarkit.priors import Prior, centre
-from mnarkit.spec.check import check, identification
+from mnarkit.spec.check import check, identification, orthants
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.spec import Spec
@@ -45,7 +45,10 @@ class Settings:
 
 
 def mnar_fit(spec: Spec, data: IncompleteData, start: Any, settings: Settings) -> EMFit:
-    """Maximise log f(y_seen, r | θ); selection models by EM, others by quasi-Newton, both to a gradient of 0."""
+    """Maximise log f(y_seen, r | θ), to a gradient of 0.
+
+    Selection models by EM, but with correlated propensities, as other beliefs, by quasi-Newton.
+    """
     check(spec, data)
     fitted = fitted_table(spec, data)
     objective = Objective.of(spec, fitted)
@@ -64,13 +67,15 @@ def mnar_fit(spec: Spec, data: IncompleteData, start: Any, settings: Settings) -
         *_about_modes(modes),
         *([flat] if flat else []),
         *identification(spec),
+        *orthants(spec, data),
     )
     return _fit(spec, data, objective, path, modes, notes, covariance)
 
 
 def _ascend(spec: Spec, objective: Objective, theta: np.ndarray, settings: Settings) -> Path:
     plain = all(isinstance(b, Selection) for b in spec.selections) and spec.selections
-    if not plain or objective.amounts:
+    together = objective.rows.arrays[-1].any()  # EM's moments are those of one sign at a time
+    if not plain or objective.amounts or together:
         return climb(objective, theta, max_iter=settings.max_iter, watch=settings.watch)
     path = iterate(
         selection_map(objective),

@@ -14,18 +14,9 @@ import numpy as np
 
 from mnarkit.data import IncompleteData
 from mnarkit.em.names import IndicatorEstimate, coef_names, cov_names
-from mnarkit.normal.layout import (
-    Indicator,
-    KernelData,
-    Layout,
-    Scaling,
-    designs_of,
-    kernel_data,
-    lay_out,
-    own_units_map,
-    standardise,
-)
+from mnarkit.normal.layout import Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
+from mnarkit.normal.scaling import Scaling, own_units_map, standardise
 from mnarkit.priors import Prior, centre, prior_table
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
@@ -205,7 +196,8 @@ class Objective:
             return (-np.inf,)
 
     def _arguments(self, theta: np.ndarray) -> tuple[np.ndarray, ...]:
-        return kernel_parameters(self.parameters(theta), self.standard, self.rows)
+        with np.errstate(over="ignore", invalid="ignore"):  # a line search may look beyond numbers: no likelihood there
+            return kernel_parameters(self.parameters(theta), self.standard, self.rows)
 
     def hessian(self, theta: np.ndarray, step: float = 1e-5) -> np.ndarray:
         """∂²/∂θ∂θ' by central differences of the exact gradient, (k, k): good to step² times fourth derivatives."""

@@ -22,7 +22,7 @@ from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.normal.moments import Moments
 from mnarkit.normal.sources import is_table, moments_of
 from mnarkit.normal.structure import structure_of
-from mnarkit.spec.check import check, identification
+from mnarkit.spec.check import check, identification, orthants
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec
 
@@ -125,7 +125,8 @@ def em(
     else:
         made = _belief(spec, df, start, prior, method, (tol, max_iter, criterion, accelerate, progress))
     rests = identification(spec)
-    for note in (n for n in made.notes if n not in _applied(spec)):
+    silent = (*_applied(spec), *(orthants(spec, made.data) if made.data is not None else ()))
+    for note in (n for n in made.notes if n not in silent):
         warnings.warn(note, IdentificationWarning if note in rests else ConvergenceWarning, stacklevel=2)
     return made
 
