@@ -7,7 +7,7 @@ from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .explore import Exploration, explore
 from .fit import Fit, load_fit
 from .impute import Imputations, impute
-from .pool import Pooled, pool
+from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .sample import sample
 from .spec.data_models import MvNormal, Regression
@@ -31,6 +31,7 @@ __all__ = [
     "MvNormal",
     "PatternMixture",
     "Pooled",
+    "PooledTest",
     "Prior",
     "Regression",
     "Ridge",
@@ -47,6 +48,7 @@ __all__ = [
     "load_dataset",
     "load_fit",
     "pool",
+    "pool_test",
     "read_spec",
     "sample",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mnarkit.errors import DataError
+from mnarkit.likelihoods import Likelihoods
 
 __all__ = ["Estimates"]
 
@@ -28,6 +29,8 @@ class Estimates:
         The degrees of freedom of the analysis on complete data; infinite where it has none, None where not known.
     what : str
         The analysis: the formula, or the name of the function.
+    likelihoods : Likelihoods or None
+        The log likelihoods of the analysis, for D3 and D4 of `pool_test`; None where it gives none.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class Estimates:
     covariances: np.ndarray
     df_complete: float | None
     what: str
+    likelihoods: Likelihoods | None = None
 
     def __post_init__(self) -> None:
         _check_shapes(self.terms, self.estimates, self.covariances)

@@ -276,6 +276,22 @@ def test_a_function_that_fails() -> None:
     assert isinstance(refused.value.__cause__, ValueError)
 
 
+def test_failures_are_all_named() -> None:
+    calls = iter(range(9))
+
+    def fragile(table: pd.DataFrame) -> tuple[float, float]:
+        k = next(calls)
+        if k in (1, 3):
+            raise ValueError("no convergence")
+        if k == 4:
+            raise ZeroDivisionError
+        return table["y"].mean(), 1.0
+
+    message = r"failed in 3 of 5 imputations: 2, 4 \(ValueError: no convergence\); 5 \(ZeroDivisionError\)$"
+    one_line(lambda: analyze(tables(5), fragile), DataError, message)
+    assert next(calls) == 5
+
+
 @pytest.mark.parametrize("second", [({"a": 1.0, "c": 2.0}, [1.0, 1.0]), ({"a": 1.0}, 1.0), ([1.0, 2.0], [1.0, 1.0])])
 def test_terms_that_change(second: Any) -> None:
     answers = iter([({"a": 1.0, "b": 2.0}, [1.0, 1.0]), second])
