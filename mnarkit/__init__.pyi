@@ -1,5 +1,5 @@
 from . import errors
-from .analyze import Estimates, analyze
+from .analyze import Estimates, analyze, predict
 from .build import build
 from .data import IncompleteData
 from .datasets import load_dataset
@@ -49,6 +49,7 @@ __all__ = [
     "load_fit",
     "pool",
     "pool_test",
+    "predict",
     "read_spec",
     "sample",
 ]

@@ -2,6 +2,7 @@
 
 from mnarkit.analyze.analyze import Analysis, analyze
 from mnarkit.analyze.congenial import uncongenial
+from mnarkit.analyze.predict import predict
 from mnarkit.estimates import Estimates
 
-__all__ = ["Analysis", "Estimates", "analyze", "uncongenial"]
+__all__ = ["Analysis", "Estimates", "analyze", "predict", "uncongenial"]

@@ -83,9 +83,9 @@ def analyze(imputations: Iterable[pd.DataFrame], what: Analysis, *, df_complete:
 
 
 def _by_formula(tables: Any, formula: Formula, df_complete: float | None) -> Estimates:
-    names, fits = regressions(tables, formula)
-    df = float(fits.rows - len(names)) if df_complete is None else degrees(df_complete)
-    return Estimates(names, fits.estimates, fits.covariances, df, formula.text, fits)
+    design, fits = regressions(tables, formula)
+    df = float(fits.rows - len(design.names)) if df_complete is None else degrees(df_complete)
+    return Estimates(design.names, fits.estimates, fits.covariances, df, formula.text, fits, design)
 
 
 def _by_function(tables: Any, function: Callable[[pd.DataFrame], Any], df_complete: float | None) -> Estimates:

@@ -1,5 +1,6 @@
 """Regression: least squares on every completed table, on one design for all of them."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,13 @@ import pandas as pd
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError
 from mnarkit.estimates import count, which
-from mnarkit.formula import Formula, design
+from mnarkit.formula import Design, Formula, design
 from mnarkit.likelihoods import LeastSquares
 
 __all__ = ["regressions"]
 
 
-def regressions(tables: Any, formula: Formula) -> tuple[tuple[str, ...], LeastSquares]:
+def regressions(tables: Any, formula: Formula) -> tuple[Design, LeastSquares]:
     """Least squares on every table, on one design for all of them: the same terms, the same constants in each."""
     used = [str(formula.response), *dict.fromkeys(c for term in formula.terms for c in sorted(term.columns))]
     m = len(tables)
@@ -28,7 +29,8 @@ def regressions(tables: Any, formula: Formula) -> tuple[tuple[str, ...], LeastSq
         _check_rank(block, built.names, f"{formula.text!r} in {which(k, m)}")
     factors = np.stack([np.linalg.qr(np.column_stack(part), mode="r") for part in zip(blocks, outcome, strict=True)])
     intercept = np.array([name == "Intercept" for name in built.names], dtype=float)
-    return built.names, LeastSquares(factors, outcome.shape[1], intercept if intercept.any() else None)
+    fits = LeastSquares(factors, outcome.shape[1], intercept if intercept.any() else None)
+    return replace(built, matrix=built.matrix[:0].copy()), fits
 
 
 def _complete(table: Any, columns: list[str], text: str, place: str) -> pd.DataFrame:
