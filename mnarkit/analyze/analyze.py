@@ -1,5 +1,6 @@
 """Analyze: the same complete-data analysis on every completed table."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mnarkit.analyze.answers import Answer, answers, listed
+from mnarkit.analyze.answers import Answer, listed
+from mnarkit.analyze.attempts import answers
 from mnarkit.analyze.congenial import uncongenial_with
 from mnarkit.analyze.refitted import Refitted
 from mnarkit.analyze.regression import regressions
@@ -20,7 +22,14 @@ __all__ = ["Analysis", "analyze"]
 type Analysis = str | Callable[[pd.DataFrame], Any]
 
 
-def analyze(imputations: Iterable[pd.DataFrame], what: Analysis, *, df_complete: float | None = None) -> Estimates:
+def analyze(
+    imputations: Iterable[pd.DataFrame],
+    what: Analysis,
+    *,
+    df_complete: float | None = None,
+    workers: int | None = 1,
+    progress: bool = True,
+) -> Estimates:
     """θ̂_k = θ̂(completed table k) and its covariance, k = 1, …, m.
 
     Parameters
@@ -31,11 +40,16 @@ def analyze(imputations: Iterable[pd.DataFrame], what: Analysis, *, df_complete:
         A formula, `"y ~ x + z"`: least squares. Factor levels and the constants of `center`, `scale`, `poly`, `bs` and
         `cs` are those of all imputations together, so that a term means the same in each. Or a function of one
         completed DataFrame that returns (estimates, covariance), (estimates, covariance, df_complete) or a fitted
-        statsmodels result; estimates are a Series, a dict, an array or a number, covariance is a matrix, a vector of
-        variances or a number.
+        statsmodels or lifelines result; estimates are a Series, a dict, an array or a number, covariance is a matrix, a
+        vector of variances or a number.
     df_complete : float, optional
         The degrees of freedom of the analysis on complete data (`numpy.inf` for none), in place of what the regression
         or the function says. Where the imputations differ in it, the smallest counts.
+    workers : int, optional
+        In how many processes to run a function, None for one a core. The answers do not depend on it, as long as the
+        function seeds what it draws at random. A formula is fitted in this process: it takes milliseconds.
+    progress : bool
+        Whether to show a line on a terminal if a function takes longer than two seconds.
 
     Returns
     -------
@@ -79,7 +93,7 @@ def analyze(imputations: Iterable[pd.DataFrame], what: Analysis, *, df_complete:
         return _by_formula(tables, formula, df_complete)
     if not callable(what):
         raise DataError(f"an analysis is a formula such as 'y ~ x', or a function of a completed table, not {what!r}")
-    return _by_function(tables, what, df_complete)
+    return _by_function(tables, what, df_complete, _checked_workers(workers), progress)
 
 
 def _by_formula(tables: Any, formula: Formula, df_complete: float | None) -> Estimates:
@@ -88,9 +102,20 @@ def _by_formula(tables: Any, formula: Formula, df_complete: float | None) -> Est
     return Estimates(design.names, fits.estimates, fits.covariances, df, formula.text, fits, design)
 
 
-def _by_function(tables: Any, function: Callable[[pd.DataFrame], Any], df_complete: float | None) -> Estimates:
+def _by_function(
+    tables: Any, function: Callable[[pd.DataFrame], Any], df_complete: float | None, workers: int, progress: bool
+) -> Estimates:
     label = str(getattr(function, "__name__", type(function).__name__))
-    return _together(answers(function, label, tables), label, df_complete, function, tables)
+    found = answers(function, label, tables, workers=workers, progress=progress)
+    return _together(found, label, df_complete, function, tables)
+
+
+def _checked_workers(workers: Any) -> int:
+    if workers is None:
+        return os.cpu_count() or 1
+    if isinstance(workers, (int, np.integer)) and not isinstance(workers, bool) and workers >= 1:
+        return int(workers)
+    raise DataError(f"workers= is a whole number of 1 or more, or None for one a core, not {workers!r}")
 
 
 def _analysis_formula(text: str) -> Formula:

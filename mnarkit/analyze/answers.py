@@ -1,6 +1,6 @@
 """Answers: what an analysis says about one completed table, whatever form it comes in."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mnarkit.errors import DataError
-from mnarkit.estimates import count, degrees, diagonal, first_line, floats, numbered, which
+from mnarkit.estimates import count, degrees, diagonal, floats, numbered
 
-__all__ = ["Answer", "answers", "listed", "parameters"]
+__all__ = ["Answer", "listed", "parameters", "read"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,47 +28,6 @@ class Answer:
     size: int | None = None
 
 
-def answers(function: Callable[[pd.DataFrame], Any], label: str, tables: Any) -> list[Answer]:
-    """Run an analysis on every table; if it fails on some, all are tried and the error names them."""
-    m = len(tables)
-    tried = [attempt(function, label, table, which(k, m)) for k, table in enumerate(tables)]
-    failed = {k: answer for k, answer in enumerate(tried) if isinstance(answer, Failure)}
-    if failed:
-        raise DataError(f"the analysis {label!r} failed in {_failures(failed, m)}") from next(
-            iter(failed.values())
-        ).cause
-    return [answer for answer in tried if isinstance(answer, Answer)]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Failure:
-    """What an analysis raised."""
-
-    cause: Exception
-
-
-def attempt(function: Callable[[pd.DataFrame], Any], label: str, table: Any, place: str) -> Answer | Failure:
-    """Read what the function returns for one table; what it raises is kept."""
-    if not isinstance(table, pd.DataFrame):
-        raise DataError(f"{place} is not a DataFrame but {type(table).__name__}")
-    try:
-        answer = function(table.copy(deep=False))
-    except Exception as cause:
-        return Failure(cause)
-    return _read(answer, f"the analysis {label!r} in {place}")
-
-
-def _failures(failed: dict[int, Failure], m: int) -> str:
-    """'imputation 2 of 3: ValueError: ...', or '2 of 3 imputations: 1 and 3 (ValueError: ...)', by reason."""
-    reasons: dict[str, list[str]] = {}
-    for k, failure in failed.items():
-        reasons.setdefault(first_line(failure.cause), []).append(str(k + 1))
-    if len(failed) == 1:
-        return f"{which(next(iter(failed)), m)}: {next(iter(reasons))}"
-    told = [f"{', '.join(numbers)} ({reason})" for reason, numbers in reasons.items()]
-    return f"{len(failed)} of {m} imputations: {'; '.join(told)}"
-
-
 def _is_result(answer: Any) -> bool:
     """Whether it is a fitted statsmodels result."""
     return hasattr(answer, "params") and callable(getattr(answer, "cov_params", None))
@@ -83,15 +42,28 @@ def parameters(result: Any) -> Any:
     return params
 
 
-def _read(answer: Any, where: str) -> Answer:
+def read(answer: Any, where: str) -> Answer:
+    """Read what a function returned, or say in one line what it may return."""
     if _is_result(answer):
         return _of_result(answer, where)
+    if hasattr(answer, "params_") and hasattr(answer, "variance_matrix_"):  # lifelines, with normal intervals
+        return _of_numbers(_flat(answer.params_), np.asarray(answer.variance_matrix_), np.inf, where=where)
+    if hasattr(answer, "coef_") and np.ndim(getattr(answer, "sigma_", 0.0)) == 2:  # scikit-learn's Bayesian models
+        names = getattr(answer, "feature_names_in_", None)
+        return _of_numbers(pd.Series(answer.coef_, index=names), answer.sigma_, where=where)
     if isinstance(answer, tuple) and len(answer) in (2, 3):
         return _of_numbers(*answer, where=where)
     raise DataError(
         f"{where} returned {type(answer).__name__}; it must return (estimates, covariance), "
-        "(estimates, covariance, df_complete) or a fitted statsmodels result"
+        "(estimates, covariance, df_complete), or a fitted statsmodels or lifelines result"
     )
+
+
+def _flat(params: pd.Series) -> pd.Series:
+    """Name coefficients of several equations 'equation: term'."""
+    if not isinstance(params.index, pd.MultiIndex):
+        return params
+    return params.set_axis([": ".join(map(str, levels)) for levels in params.index])
 
 
 def _of_result(result: Any, where: str) -> Answer:
