@@ -6,7 +6,7 @@ from .datasets import load_dataset
 from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .explore import Exploration, explore
 from .fit import Fit, load_fit
-from .impute import Imputations, impute
+from .impute import Completed, Imputations, impute, read_imputations
 from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .sample import sample
@@ -19,6 +19,7 @@ __version__: str
 
 __all__ = [
     "MAR",
+    "Completed",
     "EMFit",
     "Estimates",
     "Exploration",
@@ -50,6 +51,7 @@ __all__ = [
     "pool",
     "pool_test",
     "predict",
+    "read_imputations",
     "read_spec",
     "sample",
 ]
