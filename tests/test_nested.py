@@ -391,6 +391,18 @@ def test_a_perfect_fit_has_no_likelihood_ratio() -> None:
         pool_test(analyze(completed, "y ~ x"), "x = 0", method="D4")
 
 
+def test_a_function_that_fails_on_the_stacked_tables() -> None:
+    def small_only(table: pd.DataFrame) -> Any:
+        if len(table) > 40:
+            raise MemoryError("too many rows")
+        return by_function("x")(table)
+
+    estimates = analyze(tables(), small_only)
+    with pytest.raises(DataError, match="'small_only' failed on all tables under one another: MemoryError: too many"):
+        pool_test(estimates, analyze(tables(), by_function()), method="D4")
+    assert pool_test(estimates, "x = 0", method="D2").df1 == 1
+
+
 def test_variances_serve_one_condition() -> None:
     assert pool_test(analyze(tables(), mean), "a = 0").df1 == 1
 

@@ -485,6 +485,15 @@ def test_latex() -> None:
     assert infinite.splitlines()[4] == r"estimate & $\infty$ \\"
 
 
+@pytest.mark.parametrize(
+    ("value", "digits", "written"),
+    [(1.2345, 3, "1.234"), (0.0063, 3, "0.006"), (1.2e-5, 3, "1.2e-05"), (-0.00038, 3, "$-$0.00038"), (0.0, 2, "0.00")],
+)
+def test_numbers_in_latex(value: float, digits: int, written: str) -> None:
+    lines = pool(Estimates.of([value, value], [1.0, 1.0])).to_latex(["estimate"], digits=digits).splitlines()
+    assert lines[4] == rf"estimate & {written} \\"
+
+
 def test_great_tables() -> None:
     html = pool(numbers()).to_great_tables(["estimate", "riv"], digits=2).as_raw_html()
     assert "RIV" in html

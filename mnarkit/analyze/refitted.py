@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 
 from mnarkit.analyze.answers import parameters
 from mnarkit.errors import DataError
-from mnarkit.estimates import first_line
+from mnarkit.estimates import first_line, which
 
 __all__ = ["Refitted"]
 
@@ -52,11 +52,22 @@ class Refitted:
 
     def stacked(self) -> float:
         """One fit to the m tables under one another, its log likelihood over m."""
-        result = self.function(pd.concat(list(self.tables), ignore_index=True))
+        result = self._run(pd.concat(list(self.tables), ignore_index=True), "on all tables under one another")
         return self._told(result, parameters(result)) / len(self.tables)
 
     def _results(self) -> Iterator[Any]:
-        return (self.function(table.copy(deep=False)) for table in self.tables)
+        m = len(self.tables)
+        return (
+            self._run(table.copy(deep=False), f"in {which(k, m)}, run again") for k, table in enumerate(self.tables)
+        )
+
+    def _run(self, table: pd.DataFrame, where: str) -> Any:
+        try:
+            return self.function(table)
+        except Exception as cause:
+            raise DataError(
+                f"the analysis {self.label!r} failed {where}: {first_line(cause)}; D1 and D2 do without"
+            ) from cause
 
     def _profiled(self, result: Any, slopes: pd.Series) -> float:
         own = parameters(result)

@@ -67,7 +67,10 @@ def latex(frame: pd.DataFrame, columns: Sequence[str] | None, *, digits: int, no
     """Write a tabular with the rules of booktabs, the notes below it as comments."""
     written = _written(frame, columns, digits)
     heads = " & ".join(_HEADS[str(name)] for name in written)
-    rows = [" & ".join(str(cell).translate(_ESCAPED) for cell in row) for row in written.itertuples(index=False)]
+    rows = [
+        " & ".join([str(term).translate(_ESCAPED), *(_number(cell) for cell in cells)])
+        for term, *cells in written.itertuples(index=False)
+    ]
     return "\n".join(
         [
             rf"\begin{{tabular}}{{l{'r' * (written.shape[1] - 1)}}}",
@@ -80,6 +83,10 @@ def latex(frame: pd.DataFrame, columns: Sequence[str] | None, *, digits: int, no
             *(f"% {note}" for note in notes),
         ]
     )
+
+
+def _number(cell: str) -> str:
+    return f"$-${cell[1:]}" if cell.startswith("-") else cell.translate(_ESCAPED)
 
 
 def _written(frame: pd.DataFrame, columns: Sequence[str] | None, digits: int) -> pd.DataFrame:
@@ -101,4 +108,6 @@ def _cell(value: float, digits: int, probability: bool) -> str:
         return "∞" if value > 0 else "-∞"
     if probability and value < _SMALL:
         return f"< {_SMALL:g}"
-    return f"{value:.{digits}f}"
+    # what would round to 0 or to one digit keeps two
+    small = digits > 0 and not probability and 0 < abs(value) < 0.5 * 10.0 ** (1 - digits)
+    return f"{value:.2g}" if small else f"{value:.{digits}f}"

@@ -242,7 +242,7 @@ class Pooled:
             Which columns of `to_frame`, after the term; estimate, standard error, interval, p-value and FMI if not
             said.
         digits : int
-            Digits after the point; small p-values are written < 0.001.
+            Digits after the point; small numbers keep two digits, small p-values are written < 0.001.
 
         Returns
         -------
@@ -272,7 +272,7 @@ class Pooled:
             Which columns of `to_frame`, after the term; estimate, standard error, interval, p-value and FMI if not
             said.
         digits : int
-            Digits after the point; small p-values are written < 0.001.
+            Digits after the point; small numbers keep two digits, small p-values are written < 0.001.
 
         Returns
         -------
