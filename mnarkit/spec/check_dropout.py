@@ -70,8 +70,8 @@ def _come_back(belief: Dropout, seen: np.ndarray, left: np.ndarray, n: int) -> N
     many = np.sum(unseen_in_hazards(belief, seen), axis=0) > 2
     if many.any():
         raise DataError(
-            f"{int(gaps.any(axis=1).sum())} of {n} rows come back after a hole ({int(gaps.sum())} holes before the last "
-            f"recorded wave), and {int(many.sum())} of them have more than two hazards that read unseen values: "
+            f"{int(gaps.any(axis=1).sum())} of {n} rows come back after a hole ({int(gaps.sum())} holes before the "
+            f"last recorded wave), and {int(many.sum())} of them have more than two hazards that read unseen values: "
             "dropout is not monotone; leave those rows' values after their first hole out, as if they had left there, "
             "or model the hazard without current and previous, which leaves intermittent holes MAR"
         )
