@@ -15,7 +15,7 @@ from mnarkit.normal.likelihood import pack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.spec.check import check
 from mnarkit.spec.events import fitted_table
-from mnarkit.spec.spec import Spec
+from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["Built", "build", "build_parts"]
 
@@ -66,6 +66,7 @@ def build(spec: Spec, df: object) -> pm.Model:
     >>> [v.name for v in model.free_RVs]
     ['coef_z', 'sd_z', 'missing_lwage_z']
     """
+    require_spec(spec)
     return build_parts(spec, IncompleteData.of(df)).model
 
 

@@ -16,14 +16,14 @@ from mnarkit.em.normal import MARPath, mar_path, unpack
 from mnarkit.em.notes import boundary, dependent, never_together
 from mnarkit.em.penalty import CovariancePrior, Penalty, penalty
 from mnarkit.em.progress import Progress
-from mnarkit.em.start import MARStart, Point, available, start_point
+from mnarkit.em.start import MARStart, Point, available, is_finite_number, named_point, start_point
 from mnarkit.em.units import Units
 from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.normal.moments import Moments
 from mnarkit.normal.sources import is_table, moments_of
 from mnarkit.spec.check import check, identification
 from mnarkit.spec.events import fitted_table
-from mnarkit.spec.spec import Spec
+from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["em"]
 
@@ -116,7 +116,8 @@ def em(
     >>> fit.n, fit.converged
     (428, True)
     """
-    _check_settings(tol, max_iter, criterion, method)
+    require_spec(spec)
+    _check_settings(tol, max_iter, criterion, method, {"accelerate": accelerate, "progress": progress})
     if _is_mar(spec):
         if method != "ML":
             raise SpecError("method='two-step' is for one Regression with one Heckman belief")
@@ -157,11 +158,14 @@ def _belief(
         )
 
 
-def _check_settings(tol: float, max_iter: int, criterion: str, method: str) -> None:
-    if not isinstance(max_iter, (int, np.integer)) or max_iter < 1:
+def _check_settings(tol: float, max_iter: int, criterion: str, method: str, switches: Mapping[str, bool]) -> None:
+    if isinstance(max_iter, bool) or not isinstance(max_iter, (int, np.integer)) or max_iter < 1:
         raise SpecError(f"max_iter= is a whole number of at least 1, not {max_iter!r}")
-    if not isinstance(tol, (int, float)) or not tol >= 0:
-        raise SpecError(f"tol= is a number of at least 0, not {tol!r}")
+    if not is_finite_number(tol) or tol < 0:
+        raise SpecError(f"tol= is a finite number of at least 0, not {tol!r}")
+    for name, value in switches.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise SpecError(f"{name}= is True or False, not {value!r}")
     if criterion not in ("parameter", "loglik"):
         raise SpecError(f"criterion= is 'parameter' or 'loglik', not {criterion!r}")
     if method not in ("ML", "two-step"):
@@ -212,15 +216,7 @@ def _named_start(start: Start, moments: Moments) -> MARStart | Point:
         return start.coef, start.cov
     if not isinstance(start, (Mapping, pd.Series)):
         return start
-    names = [*coef_names(moments.columns, moments.terms), *cov_names(moments.columns)]
-    given = dict(start)
-    missing, odd = [n for n in names if n not in given], [n for n in given if n not in names]
-    if missing or odd:
-        raise SpecError(
-            f"start= by name needs {len(names)} parameters ({', '.join(names[:6])}, ...); "
-            f"{f'{missing[0]!r} is missing' if missing else f'{odd[0]!r} is none of them'}"
-        )
-    return unpack(np.array([float(given[n]) for n in names]), len(moments.columns), len(moments.terms))
+    return named_point(start, moments)
 
 
 def _mar_fit(
