@@ -273,6 +273,63 @@ def test_tables_that_are_refused(name: str, chunked: bool, tmp_path: Path) -> No
     assert "\n" not in str(caught.value)
 
 
+def years(n_each: int = 6) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    year = np.repeat(np.arange(2000.0, 2021.0), n_each)
+    t = year - 2010
+    y = 3 + 0.5 * t - 0.02 * t**2 + 0.003 * t**3 + rng.normal(size=len(t))
+    table = pd.DataFrame({"y0": y, "y1": rng.normal(size=len(t)), "x1": year, "x2": year**2, "x3": year**3, "t": t})
+    table.loc[::5, "y0"] = np.nan
+    return table
+
+
+def test_predictors_that_are_nearly_collinear_are_fitted(compiled: bool) -> None:
+    table = years()
+    raw = mk.em(mk.Spec(mk.Regression("y0 ~ x1 + x2 + x3")), table)
+    centered = mk.em(mk.Spec(mk.Regression("y0 ~ t + I(t**2) + I(t**3)")), table)
+    rel = 1e-2 if compiled else 1e-7  # the compiled pass sums squares: of 16 digits 3 are left of the cubic part
+    assert raw.loglik == pytest.approx(centered.loglik, abs=rel)
+    assert raw.cov.item() == pytest.approx(centered.cov.item(), rel=rel)
+    assert raw.coef[0, 3] == pytest.approx(centered.coef[0, 3], rel=rel)
+    assert raw.std_errors.iloc[3] == pytest.approx(centered.std_errors.iloc[3], rel=rel)
+    pd.testing.assert_series_equal(mk.em(raw.spec, table, start=raw).params, raw.params, rtol=10 * rel)
+
+
+RANK = {
+    "exactly": (
+        lambda t: t.assign(x2=2 * t["x1"] - 3),
+        r"'x2' among .* is perfectly collinear with 'x1' in all \d+ ro",
+    ),
+    "nearly": (
+        lambda t: t.assign(x2=t["x1"] + 1e-7 * np.sin(np.arange(len(t)))),
+        r"'x2' among .* is nearly collinear with 'x1' in all \d+ rows.*1 - R² = .*e-1\d",
+    ),
+    "constant": (lambda t: t.assign(x2=0.1), r"'x2' among the predictors of .* is constant in all \d+ rows"),
+    "determined": (
+        lambda t: t.assign(y1=(1 + 2 * t["x1"] - t["x2"]).where(t["y1"].notna())),
+        r"^'y1' is determined exactly by x1, x2 \(all \d+ recorded values",
+    ),
+    "determined up to 1e-8": (
+        lambda t: t.assign(y1=(1 + 2 * t["x1"] + 1e-8 * t["y0"].fillna(0) / 1e4).where(t["y1"].notna())),
+        r"^'y1' is determined exactly by x1 \(all",
+    ),
+}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("name", RANK)
+def test_one_rule_of_rank_for_tables_of_every_kind(name: str, chunked: bool, compiled: bool, tmp_path: Path) -> None:
+    change, said = RANK[name]
+    table = change(drawn(11, n=300))
+    source: object = table
+    if chunked:
+        table.to_parquet(tmp_path / "t.parquet")
+        source = tmp_path
+    with pytest.raises(DataError, match=said) as caught:
+        mk.em(spec_of(), source)
+    assert "\n" not in str(caught.value)
+
+
 def test_sources_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not there"):
         mk.em(spec_of(), tmp_path / "nothing")

@@ -17,7 +17,7 @@ import numpy as np
 
 from mnarkit.normal.patterns import group_rows
 
-__all__ = ["Moments", "Origin", "Raw", "add", "gather", "raw_of"]
+__all__ = ["Moments", "Origin", "Raw", "add", "gather", "moments", "raw_of"]
 
 # Numba takes seconds to import; small tables do without it
 _kernel: Callable[[str], Any] = lazy_loader.attach(

@@ -13,6 +13,7 @@ from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Formula, design
 from mnarkit.normal.moments import Moments, Origin, Raw, add, gather, moments, raw_of
+from mnarkit.normal.rank import check_moments
 from mnarkit.spec.spec import Spec
 
 __all__ = ["is_table", "moments_of"]
@@ -82,11 +83,7 @@ def _finish(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str
             f"{made.n} rows have a recorded value for {len(columns)} modelled columns on {q} terms, which need "
             f"at least {q + len(columns)}; use fewer columns or predictors"
         )
-    if np.linalg.matrix_rank(made.products()[:q, :q], tol=1e-9 * made.n) < q:
-        raise DataError(
-            f"the predictors {', '.join(terms)} are perfectly collinear in the {made.n} rows used; leave one out"
-        )
-    return made
+    return check_moments(made)
 
 
 def _varies(made: Moments, j: int) -> bool:

@@ -10,7 +10,7 @@ from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Formula, design, parse
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.check_dropout import check_dropout, dropout_identified, unseen_in_hazards
-from mnarkit.spec.collinear import full_rank
+from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
@@ -122,6 +122,8 @@ def _model(model: DataModel, data: IncompleteData) -> None:
         )
     full_rank(built.matrix, built, what)
     full_rank(built.matrix[seen.any(axis=1)], built, what, " with a recorded value")
+    for j, column in enumerate(model.columns):
+        check_undetermined(column, data.number(column)[seen[:, j]], built.matrix[seen[:, j]], built.names)
 
 
 def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteData, holes: dict[str, int]) -> None:
