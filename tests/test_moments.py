@@ -330,6 +330,60 @@ def test_one_rule_of_rank_for_tables_of_every_kind(name: str, chunked: bool, com
     assert "\n" not in str(caught.value)
 
 
+BROKEN = {
+    "a broken part": ("b.parquet", b"garbage" * 10),
+    "an empty part": ("b.parquet", b""),
+    "a foreign file": ("notes.txt", b"hello"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_part_that_is_no_parquet_is_named(name: str, tmp_path: Path) -> None:
+    file, content = BROKEN[name]
+    drawn(1).to_parquet(tmp_path / "a.parquet")
+    (tmp_path / file).write_bytes(content)
+    for source in (tmp_path, ds.dataset(str(tmp_path))):
+        with pytest.raises(DataError, match=f"^the part '{file}' cannot be read as Parquet") as caught:
+            mk.em(spec_of(), source)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_path_to_a_csv_is_told_what_a_source_is(tmp_path: Path) -> None:
+    drawn(1).to_csv(tmp_path / "t.csv")
+    with pytest.raises(DataError, match=r"t.csv' cannot be read as Parquet .* with pd.read_csv$"):
+        mk.em(spec_of(), tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_part_without_a_value_is_missing(first: bool, tmp_path: Path) -> None:
+    table = drawn(10)
+    empty = table.assign(y0=None)
+    table.to_parquet(tmp_path / "b.parquet")
+    empty.to_parquet(tmp_path / ("a.parquet" if first else "c.parquet"))
+    both = pd.concat([table, table.assign(y0=np.nan)])
+    np.testing.assert_allclose(mk.em(spec_of(), tmp_path).params, mk.em(spec_of(), both).params, rtol=1e-6)
+
+
+def test_columns_in_the_names_of_folders_are_columns(tmp_path: Path) -> None:
+    table = drawn(10).assign(x1=lambda t: np.arange(len(t)) % 3)
+    table.to_parquet(tmp_path, partition_cols=["x1"])
+    expected = mk.em(spec_of(), table).params
+    for source in (tmp_path, ds.dataset(str(tmp_path), partitioning="hive")):
+        np.testing.assert_allclose(mk.em(spec_of(), source).params, expected, rtol=1e-6)
+
+
+def test_late_amounts_are_checked_whatever_the_size(tmp_path: Path) -> None:
+    table = drawn(10)
+    table.to_parquet(tmp_path / "t.parquet")
+    many = pd.concat([table] * 500, ignore_index=True)
+    spec = spec_of().under(mk.PatternMixture(mk.Shift("y0", 1, unit="sd", where="zzz > 0")))
+    for source in (table, many, tmp_path, dd.from_pandas(table, npartitions=2)):
+        with pytest.raises(MnarkitError, match="'zzz'"):
+            mk.em(spec, source)
+    with pytest.raises(SpecError, match=r"none of the .* is where x1 > 1e9"):
+        mk.em(spec_of().under(mk.PatternMixture(mk.Shift("y0", 1, unit="sd", where="x1 > 1e9"))), many)
+
+
 def test_sources_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not there"):
         mk.em(spec_of(), tmp_path / "nothing")

@@ -20,8 +20,8 @@ from mnarkit.em.start import MARStart, Point, available, is_finite_number, named
 from mnarkit.em.units import Units
 from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.normal.moments import Moments
-from mnarkit.normal.sources import is_table, moments_of
-from mnarkit.spec.check import check, identification
+from mnarkit.normal.sources import is_table, moments_of, require_columns
+from mnarkit.spec.check import check, check_beliefs, identification, named_columns
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec, require_spec
 
@@ -184,10 +184,12 @@ def _mar(
     progress: bool,
 ) -> EMFit:
     data = IncompleteData.of(df) if is_table(df) else None
-    if data is not None and data.n * len(spec.model.columns) <= _SMALL:
-        check(spec, data)  # its sentences know more; `moments_of` checks every table
-    if data is None and spec.reference is not None:
-        raise SpecError("a reference-based belief reads the events of the whole table; load it, or use spec.mar()")
+    if data is None:
+        _check_chunked(spec, df)
+    elif data.n * len(spec.model.columns) <= _SMALL:
+        check(spec, data)  # its sentences on the data model know more; `moments_of` checks that on every table
+    else:
+        check_beliefs(spec, data)
     moments = moments_of(spec, df if data is None else fitted_table(spec, data))
     began = start_point(_named_start(start, moments), moments)
     held = penalty(prior, np.diag(available(moments)[1]) if prior is not None else moments.scale, moments.scale)
@@ -203,6 +205,13 @@ def _mar(
             watch=shown.update,
         )
     return _mar_fit(spec, data, moments, held, prior, found)
+
+
+def _check_chunked(spec: Spec, source: Any) -> None:
+    """Check what can be told of beliefs without the rows."""
+    if spec.reference is not None:
+        raise SpecError("a reference-based belief reads the events of the whole table; load it, or use spec.mar()")
+    require_columns(source, sorted({*named_columns(spec)} - {*named_columns(spec.mar())}))
 
 
 def _named_start(start: Start, moments: Moments) -> MARStart | Point:
@@ -282,7 +291,7 @@ def _notes(
     if prior is None:
         said += [
             f"{a!r} and {b!r} are never seen together: nothing in the data tells their covariance given the other "
-            "columns, and the estimate of it is where EM started it"
+            "columns, and the estimate of it is arbitrary: it depends on where EM started, and on how it went"
             for a, b in never_together(moments)
         ]
     return tuple(said)

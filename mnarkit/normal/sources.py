@@ -1,12 +1,14 @@
 """Where rows come from: a table in memory, Parquet files larger than memory, a Dask table on a cluster."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lazy_loader
 import numpy as np
 import pandas as pd
+import pyarrow
 import pyarrow.dataset as parquet
 
 from mnarkit.data import IncompleteData
@@ -16,7 +18,7 @@ from mnarkit.normal.moments import Moments, Origin, Raw, add, gather, moments, r
 from mnarkit.normal.rank import check_moments
 from mnarkit.spec.spec import Spec
 
-__all__ = ["is_table", "moments_of"]
+__all__ = ["is_table", "moments_of", "require_columns"]
 
 _BLOCK = 131_072  # rows at a time: fixed, so that sums do not depend on how many are read at once
 dask: Any = lazy_loader.load("dask", error_on_import=False)
@@ -55,6 +57,26 @@ def moments_of(spec: Spec, source: Any) -> Moments:
     if _is_dask(source):
         return _finish(*_from_dask(source, predictors, columns), columns, terms)
     return _finish(*gather(_parquet_blocks(source, predictors, columns)), columns, terms)
+
+
+def require_columns(source: Any, names: Iterable[str]) -> None:
+    """Check that a source read in chunks has the columns that a spec names.
+
+    Raises
+    ------
+    DataError
+        A column that is not there, or a source that cannot be read.
+    """
+    names = tuple(names)
+    if not names:
+        return
+    if _is_dask(source):
+        held, what = list(source.columns), "the Dask table"
+    else:
+        held, what = list(_opened(source).schema.names), "the Parquet dataset"
+    for name in names:
+        if name not in held:
+            raise DataError(f"{what} has no column {name!r}; its columns are {', '.join(map(repr, held[:12]))}")
 
 
 def _finish(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str, ...]) -> Moments:
@@ -133,6 +155,8 @@ def _split(frame: pd.DataFrame, predictors: tuple[str, ...], columns: tuple[str,
             raise DataError(
                 f"{part} has no column {name!r}; its columns are {', '.join(map(repr, frame.columns[:12]))}"
             )
+    nothing = [n for n in (*predictors, *columns) if frame[n].dtype == object and frame[n].isna().all()]
+    frame = frame.assign(**dict.fromkeys(nothing, np.nan)) if nothing else frame  # type null: a part without a value
     data = IncompleteData(frame)
     for name in (*predictors, *columns):
         data.require_numeric(name)
@@ -147,29 +171,62 @@ def _is_dataset(source: Any) -> bool:
     return type(source).__module__.startswith("pyarrow") and hasattr(source, "to_batches") and hasattr(source, "files")
 
 
+def _opened(source: Any) -> Any:
+    """Open a Parquet file or folder; columns that stand in the names of folders (`year=2000`) are columns too."""
+    if not isinstance(source, (str, Path)):
+        return source
+    if not Path(source).exists():
+        raise DataError(f"{str(source)!r} is not there; name a Parquet file or a folder of them")
+    with _readable(repr(str(source))):
+        return parquet.dataset(str(source), format="parquet", partitioning="hive")
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Say in one line what cannot be read."""
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError) as error:
+        why = " ".join(str(error).split()).rsplit("': ", 1)[-1].rstrip(".")
+        raise DataError(
+            f"{what} cannot be read as Parquet ({why if len(why) <= 120 else f'{why[:117]}...'}): a source is a "
+            "Parquet file, or a folder of nothing else; read other tables first, such as with pd.read_csv"
+        ) from error
+
+
 def _parquet_blocks(source: Any, predictors: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[Block]:
     """One fragment after another, one batch at a time: what is held does not grow with the files."""
-    if isinstance(source, (str, Path)):
-        if not Path(source).exists():
-            raise DataError(f"{str(source)!r} is not there; name a Parquet file or a folder of them")
-        source = parquet.dataset(str(source), format="parquet")
     wanted = list(dict.fromkeys((*predictors, *columns)))
     found = 0
-    for fragment in source.get_fragments():
-        missing = [name for name in wanted if name not in fragment.physical_schema.names]
+    for fragment in _opened(source).get_fragments():
+        part = f"the part {Path(fragment.path).name!r}"
+        folders = parquet.get_partition_keys(fragment.partition_expression)
+        with _readable(part):
+            stored = fragment.physical_schema.names
+        missing = [name for name in wanted if name not in stored and name not in folders]
         if missing:
-            names = ", ".join(map(repr, fragment.physical_schema.names[:12]))
-            raise DataError(
-                f"the part {Path(fragment.path).name!r} has no column {missing[0]!r}; its columns are {names}"
-            )
-        for batch in fragment.to_batches(
-            columns=wanted, batch_size=_BLOCK, batch_readahead=1, fragment_readahead=1, use_threads=False
-        ):
-            if batch.num_rows:
-                found += batch.num_rows
-                yield _split(batch.to_pandas(), predictors, columns, f"the part {Path(fragment.path).name!r}")
+            names = ", ".join(map(repr, [*stored, *folders][:12]))
+            raise DataError(f"{part} has no column {missing[0]!r}; its columns are {names}")
+        for frame in _frames(fragment, [name for name in wanted if name in stored], part):
+            given = {name: folders[name] for name in wanted if name not in stored}
+            found += len(frame)
+            yield _split(frame.assign(**given), predictors, columns, part)
     if not found:
         raise DataError("the Parquet dataset has 0 rows")
+
+
+def _frames(fragment: Any, names: list[str], part: str) -> Iterator[pd.DataFrame]:
+    with _readable(part):
+        batches = fragment.to_batches(
+            columns=names, batch_size=_BLOCK, batch_readahead=1, fragment_readahead=1, use_threads=False
+        )
+    while True:
+        with _readable(part):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        if batch.num_rows:
+            yield batch.to_pandas()
 
 
 # Dask
