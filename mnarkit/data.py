@@ -194,7 +194,7 @@ def _not_numeric(name: str, series: pd.Series) -> str:
 def _reads_as_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 
