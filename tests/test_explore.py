@@ -642,3 +642,10 @@ def test_segments_have_labels_of_their_own(name: str):
     assert found.predictors["feature"].is_unique
     if frame["g"].isna().any():
         assert found.by["segment"].tolist() == ["'(missing)'", "a", "(missing)"]
+
+
+@pytest.mark.parametrize("factor", [1e155, 1e-200])
+def test_magnitudes_whose_squares_overflow_are_named(factor: float):
+    frame = pd.DataFrame({"a": np.arange(30) * factor, "b": [1.0, np.nan, 2.0] * 10})
+    with pytest.raises(DataError, match=r"^'a' (has values up to|varies by) \d.*e[+-]\d+.*; rescale it"):
+        mk.explore(frame)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mnarkit.data import IncompleteData
+from mnarkit.data import IncompleteData, check_magnitude
 from mnarkit.errors import DataError
 from mnarkit.explore.times import dates_in_days, durations_in_days, said_date
 
@@ -97,7 +97,7 @@ def read_columns(data: IncompleteData) -> tuple[Column, ...]:
     Raises
     ------
     DataError
-        Infinite values.
+        Infinite values, or magnitudes beyond 1e±75.
     """
     return tuple(_read(name, data.frame[name]) for name in data.columns)
 
@@ -148,6 +148,7 @@ def _numbers(name: str, kind: str, series: pd.Series) -> Column:
     infinite = int(np.isinf(values).sum())
     if infinite:
         raise DataError(f"{name!r} has {infinite} infinite values; make them missing or finite")
+    check_magnitude(name, values)
     return Column(name, kind, ~np.isnan(values), values)
 
 

@@ -1,6 +1,6 @@
 """Whether moments are of full rank: predictors that others determine, columns that predictors determine."""
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,15 +8,39 @@ from mnarkit.errors import DataError
 from mnarkit.normal.moments import Moments
 from mnarkit.spec.collinear import dependence, determined_by, said_collinear, said_determined
 
-__all__ = ["check_moments"]
+__all__ = ["Turn", "check_moments"]
 
-_APART = 1e-4  # smallest eigenvalue of the predictors' correlations above which cross-products keep their digits
+_APART = 1e-6  # smallest eigenvalue of the predictors' correlations above which cross-products keep their digits
 _SUSPECT = 1e-8  # a residual share of a variance above which rows need not be asked
 _ROUNDING = 4 * np.finfo(float).eps
 
 
-def check_moments(made: Moments) -> Moments:
-    """Refuse dependent predictors and determined columns; where predictors are nearly dependent, turn them apart.
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """Predictors x (n, k), without the intercept, turned apart: ((x - center) / scale) @ matrix."""
+
+    center: np.ndarray
+    scale: np.ndarray
+    matrix: np.ndarray
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Turn rows."""
+        return np.ascontiguousarray(((x - self.center) / self.scale) @ self.matrix)
+
+    def before(self, x_map: np.ndarray, terms: tuple[str, ...]) -> np.ndarray:
+        """Put the turn before the standardising map (q, q) of what was turned."""
+        moving = np.array([t != "Intercept" for t in terms])
+        made = np.eye(len(terms))
+        made[np.ix_(moving, moving)] = self.matrix / self.scale[:, None]
+        made[np.ix_(~moving, moving)] = -(self.center / self.scale) @ self.matrix
+        return made @ x_map
+
+
+def check_moments(made: Moments) -> Turn | None:
+    """Refuse dependent predictors and determined columns; where predictors are nearly dependent, say how to turn them.
+
+    Sums of squares keep 16 digits of the predictors as they are, and so lose what others leave of them: these are to be
+    summed once more, turned so that nothing is common to them.
 
     Raises
     ------
@@ -37,7 +61,7 @@ def check_moments(made: Moments) -> Moments:
     if made.terms != ("Intercept",):
         for j in range(len(made.columns)):
             _check_determined(made, j, error)
-    return made if apart else _turned_apart(made)
+    return None if apart else _turn(made)
 
 
 def _check_constant(made: Moments, products: np.ndarray, what: str) -> None:
@@ -66,10 +90,11 @@ def _check_determined(made: Moments, j: int, x_error: np.ndarray) -> None:
         raise DataError(said_determined(made.columns[j], found, int(made.count @ made.seen[:, j])))
 
 
-def _turned_apart(made: Moments) -> Moments:
-    """Give predictors whose cross-products are n on the diagonal and 0 elsewhere: X = QR, and √n Q instead of X."""
-    q = len(made.terms)
-    root = np.linalg.qr(made.rows[:, :q], mode="r")
-    turn = np.linalg.inv(root * np.sign(np.diag(root))[:, None]) * np.sqrt(made.n)
-    rows = np.hstack([made.rows[:, :q] @ turn, made.rows[:, q:]])
-    return replace(made, rows=rows, x_map=made.x_map @ turn)
+def _turn(made: Moments) -> Turn:
+    """From X = QR: with R⁻¹ after it, a standardised X has cross-products of n on the diagonal and 0 elsewhere."""
+    root = np.linalg.qr(made.rows[:, : len(made.terms)], mode="r")
+    moving = np.flatnonzero([t != "Intercept" for t in made.terms])
+    scale = 1 / made.x_map[moving, moving]
+    centered = len(moving) < len(made.terms)
+    center = -made.x_map[0, moving] * scale if centered else np.zeros(len(moving))
+    return Turn(center, scale, (np.linalg.inv(root) * np.sqrt(made.n))[np.ix_(moving, moving)])

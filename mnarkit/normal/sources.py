@@ -1,7 +1,8 @@
 """Where rows come from: a table in memory, Parquet files larger than memory, a Dask table on a cluster."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import pandas as pd
 import pyarrow
 import pyarrow.dataset as parquet
 
-from mnarkit.data import IncompleteData
+from mnarkit.data import LARGEST, IncompleteData
 from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Formula, design
 from mnarkit.normal.moments import Moments, Origin, Raw, add, gather, moments, raw_of
-from mnarkit.normal.rank import check_moments
+from mnarkit.normal.rank import Turn, check_moments
 from mnarkit.spec.spec import Spec
 
 __all__ = ["is_table", "moments_of", "require_columns"]
@@ -50,13 +51,17 @@ def moments_of(spec: Spec, source: Any) -> Moments:
     columns = spec.model.columns
     if is_table(source):
         data = IncompleteData.of(source)
-        terms, blocks = _table_blocks(spec.model.predictors, columns, data)
-        return _finish(*gather(blocks), columns, terms)
+        terms, rows = _table_blocks(spec.model.predictors, columns, data)
+        return _finish(lambda turn: gather(_turned(rows(), turn)), columns, terms)
     terms = _plain_terms(spec.model.predictors)
     predictors = tuple(t for t in terms if t != "Intercept")
     if _is_dask(source):
-        return _finish(*_from_dask(source, predictors, columns), columns, terms)
-    return _finish(*gather(_parquet_blocks(source, predictors, columns)), columns, terms)
+        return _finish(lambda turn: _from_dask(source, predictors, columns, turn), columns, terms)
+    return _finish(lambda turn: gather(_turned(_parquet_blocks(source, predictors, columns), turn)), columns, terms)
+
+
+def _turned(blocks: Iterator[Block], turn: Turn | None) -> Iterator[Block]:
+    return blocks if turn is None else ((turn(x), y) for x, y in blocks)
 
 
 def require_columns(source: Any, names: Iterable[str]) -> None:
@@ -79,7 +84,19 @@ def require_columns(source: Any, names: Iterable[str]) -> None:
             raise DataError(f"{what} has no column {name!r}; its columns are {', '.join(map(repr, held[:12]))}")
 
 
-def _finish(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str, ...]) -> Moments:
+def _finish(
+    read: Callable[[Turn | None], tuple[Raw, Origin]], columns: tuple[str, ...], terms: tuple[str, ...]
+) -> Moments:
+    """Check what was read; where predictors are nearly collinear, read it once more with these turned apart."""
+    made = _checked(*read(None), columns, terms)
+    turn = check_moments(made)
+    if turn is None:
+        return made
+    made = moments(*read(turn), columns, terms)
+    return replace(made, x_map=turn.before(made.x_map, terms))
+
+
+def _checked(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str, ...]) -> Moments:
     predictors = [t for t in terms if t != "Intercept"]
     for name, count in zip(columns, raw.infinite, strict=True):
         if count:
@@ -87,6 +104,7 @@ def _finish(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str
     for name, count in zip(predictors, raw.holes, strict=True):
         if count:
             raise DataError(f"{name!r} has {count} holes or infinite values; predictors are fully seen")
+    _check_magnitudes(raw, origin, [*predictors, *columns])
     recorded = raw.seen.T @ raw.count
     needed = len(terms) + 1
     for name, count in zip(columns, recorded, strict=True):
@@ -105,7 +123,20 @@ def _finish(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str
             f"{made.n} rows have a recorded value for {len(columns)} modelled columns on {q} terms, which need "
             f"at least {q + len(columns)}; use fewer columns or predictors"
         )
-    return check_moments(made)
+    return made
+
+
+def _check_magnitudes(raw: Raw, origin: Origin, names: list[str]) -> None:
+    """As `check_magnitude`, by root mean squares about the origin, which are what pseudo-rows keep."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        most = np.abs(raw.rows[:, 1:]).max(axis=0, initial=0.0) / np.sqrt(max(int(raw.count.sum()), 1))
+        size = np.maximum(np.abs(origin.center), origin.scale * np.maximum(most, 1.0))
+    for name, largest, scale in zip(names, size, origin.scale, strict=True):
+        if not largest <= LARGEST:
+            how = f"is of magnitude {largest:.0e}" if np.isfinite(largest) else f"has values far beyond {LARGEST:g}"
+            raise DataError(f"{name!r} {how}; rescale it, to below {LARGEST:g} in size")
+        if scale < 1 / LARGEST:
+            raise DataError(f"{name!r} varies by {scale:.0e} alone; rescale it, to above {1 / LARGEST:g}")
 
 
 def _varies(made: Moments, j: int) -> bool:
@@ -118,7 +149,7 @@ def _varies(made: Moments, j: int) -> bool:
 
 def _table_blocks(
     predictors: Formula, columns: tuple[str, ...], data: IncompleteData
-) -> tuple[tuple[str, ...], Iterator[Block]]:
+) -> tuple[tuple[str, ...], Callable[[], Iterator[Block]]]:
     data.require(columns, "the spec")
     for column in columns:
         data.require_numeric(column)
@@ -135,7 +166,7 @@ def _table_blocks(
             x = np.empty((len(y), 0)) if built is None else built.matrix[here][:, moving]
             yield np.ascontiguousarray(x), np.ascontiguousarray(y)
 
-    return terms, blocks()
+    return terms, blocks
 
 
 def _plain_terms(predictors: Formula) -> tuple[str, ...]:
@@ -236,7 +267,9 @@ def _is_dask(source: Any) -> bool:
     return type(source).__module__.startswith("dask")
 
 
-def _from_dask(source: Any, predictors: tuple[str, ...], columns: tuple[str, ...]) -> tuple[Raw, Origin]:
+def _from_dask(
+    source: Any, predictors: tuple[str, ...], columns: tuple[str, ...], turn: Turn | None
+) -> tuple[Raw, Origin]:
     """A map over partitions and a tree of sums, about an origin that the first rows give."""
     wanted = list(dict.fromkeys((*predictors, *columns)))
     missing = [name for name in wanted if name not in source.columns]
@@ -247,17 +280,17 @@ def _from_dask(source: Any, predictors: tuple[str, ...], columns: tuple[str, ...
     head = source[wanted].head(4096, npartitions=-1, compute=True)
     if not len(head):
         raise DataError("the Dask table has 0 rows")
-    origin = Origin.near(*_split(head, predictors, columns, "the Dask table"))
+    origin = Origin.near(*next(_turned(iter([_split(head, predictors, columns, "the Dask table")]), turn)))
     reduce_part, merge = dask.delayed(_reduced, pure=True), dask.delayed(add, pure=True)
-    level = [reduce_part(part, predictors, columns, origin) for part in source[wanted].to_delayed()]
+    level = [reduce_part(part, predictors, columns, origin, turn) for part in source[wanted].to_delayed()]
     while len(level) > 1:
         level = [merge(level[k : k + 8]) for k in range(0, len(level), 8)]
     return dask.compute(level[0])[0], origin
 
 
-def _reduced(frame: pd.DataFrame, predictors: tuple[str, ...], columns: tuple[str, ...], origin: Origin) -> Raw:
-    parts = []
-    for first in range(0, max(len(frame), 1), _BLOCK):
-        x, y = _split(frame.iloc[first : first + _BLOCK], predictors, columns, "a partition")
-        parts.append(raw_of(x, y, origin))
-    return add(parts)
+def _reduced(
+    frame: pd.DataFrame, predictors: tuple[str, ...], columns: tuple[str, ...], origin: Origin, turn: Turn | None
+) -> Raw:
+    starts = range(0, max(len(frame), 1), _BLOCK)
+    blocks = (_split(frame.iloc[k : k + _BLOCK], predictors, columns, "a partition") for k in starts)
+    return add([raw_of(x, y, origin) for x, y in _turned(blocks, turn)])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mnarkit.data import check_magnitude
 from mnarkit.errors import DataError
 from mnarkit.formula import Design
 
@@ -52,6 +53,7 @@ def full_rank(matrix: np.ndarray, built: Design, what: str, which: str = "") -> 
             level = f"{coding.levels[0]!r} in all {len(matrix)} rows"
             raise DataError(f"{coding.column!r} among {what} is constant, {level}; leave it out")
     for j, name in enumerate(built.names):
+        check_magnitude(name, matrix[:, j])
         if name != "Intercept" and np.ptp(matrix[:, j]) == 0 and "Intercept" in built.names:
             raise DataError(f"{name!r} among {what} is constant in all {len(matrix)} rows{which}; leave it out")
     found = dependence(*standard(matrix, "Intercept" in built.names), built.names)
