@@ -1,17 +1,17 @@
 from . import errors
-from .analyze import Estimates, analyze
+from .analyze import Estimates, analyze, predict
 from .build import build
 from .data import IncompleteData
 from .datasets import load_dataset
 from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .explore import Exploration, explore
 from .fit import Fit, load_fit
-from .impute import Imputations, impute
-from .pool import Pooled, pool
+from .impute import Completed, Imputations, impute, read_imputations
+from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .reshape import to_long, to_wide
 from .sample import sample
-from .spec.data_models import MvNormal, Regression
+from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
 from .spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
@@ -23,11 +23,13 @@ __version__: str
 
 __all__ = [
     "MAR",
+    "Completed",
     "Dropout",
     "EMFit",
     "Estimates",
     "Exploration",
     "Fit",
+    "Growth",
     "Heckman",
     "Imputations",
     "IncompleteData",
@@ -36,6 +38,7 @@ __all__ = [
     "MvNormal",
     "PatternMixture",
     "Pooled",
+    "PooledTest",
     "Prior",
     "Reference",
     "Regression",
@@ -53,6 +56,9 @@ __all__ = [
     "load_dataset",
     "load_fit",
     "pool",
+    "pool_test",
+    "predict",
+    "read_imputations",
     "read_spec",
     "register_strategy",
     "sample",

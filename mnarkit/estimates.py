@@ -1,13 +1,17 @@
 """Estimates: what one analysis gave on each of m completed tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from mnarkit.errors import DataError
+from mnarkit.likelihoods import Likelihoods
+
+if TYPE_CHECKING:  # formulas need a library that pooling does without
+    from mnarkit.formula import Design
 
 __all__ = ["Estimates"]
 
@@ -28,6 +32,10 @@ class Estimates:
         The degrees of freedom of the analysis on complete data; infinite where it has none, None where not known.
     what : str
         The analysis: the formula, or the name of the function.
+    likelihoods : Likelihoods or None
+        The log likelihoods of the analysis, for D3 and D4 of `pool_test`; None where it gives none.
+    design : Design or None
+        How a formula makes the terms of rows, for `predict`; without its matrix. None for a function.
 
     Raises
     ------
@@ -46,6 +54,8 @@ class Estimates:
     covariances: np.ndarray
     df_complete: float | None
     what: str
+    likelihoods: Likelihoods | None = None
+    design: "Design | None" = None
 
     def __post_init__(self) -> None:
         _check_shapes(self.terms, self.estimates, self.covariances)
@@ -119,6 +129,55 @@ class Estimates:
         names = (terms,) if isinstance(terms, str) else tuple(map(str, terms))
         return cls(names, values, spread, degrees(df_complete), what)
 
+    def combine(self, weights: Any, terms: Sequence[str] | None = None) -> "Estimates":
+        """L Q_k with covariance L U_k L': differences, sums and means of the terms, for `pool`.
+
+        Parameters
+        ----------
+        weights : array-like, shape (r, k), or DataFrame
+            L; a DataFrame names the combinations by its index, and its columns are the terms, of which those not named
+            have weight 0.
+        terms : sequence of str, optional
+            The names of the r combinations.
+
+        Returns
+        -------
+        Estimates
+            One term a combination.
+
+        Raises
+        ------
+        DataError
+            Weights of another shape, a term that does not exist, or covariances that are not known.
+
+        Examples
+        --------
+        >>> import mnarkit as mk
+        >>> estimates = mk.Estimates.of([[1.0, 3.0], [2.0, 3.0]], [[[1, 0], [0, 1]]] * 2, terms=["a", "b"])
+        >>> estimates.combine([[-1, 1]], ["b - a"]).estimates.tolist()
+        [[2.0], [1.0]]
+        """
+        if isinstance(weights, pd.DataFrame):
+            terms = list(map(str, weights.index)) if terms is None else terms
+            _check_known(map(str, weights.columns), self.terms)
+            weights = weights.rename(columns=str).reindex(columns=list(self.terms), fill_value=0.0)
+        matrix = np.atleast_2d(floats(weights, "the weights"))
+        if matrix.ndim != 2 or matrix.shape[1] != len(self.terms) or not np.isfinite(matrix).all():
+            raise DataError(
+                f"weights of {count(len(self.terms), 'term')} are finite numbers (r, {len(self.terms)}), "
+                f"not {matrix.shape}"
+            )
+        used = np.flatnonzero(matrix.any(axis=0))
+        spread = self.covariances[:, used[:, None], used]
+        if np.isnan(spread).any():
+            raise DataError(
+                f"the covariances of the estimates of {self.what!r} are not known, only their variances; "
+                "give (m, k, k) covariances to combine terms"
+            )
+        values, part = self.estimates @ matrix.T, matrix[:, used]
+        names = numbered(len(matrix)) if terms is None else tuple(map(str, terms))
+        return Estimates(names, values, part @ spread @ part.T, self.df_complete, self.what)
+
     @property
     def m(self) -> int:
         """The number of imputations."""
@@ -177,6 +236,12 @@ def degrees(value: Any) -> float | None:
     if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
         return float(value)
     raise DataError(f"df_complete is a number above 0, infinite, or None if it is not known, not {value!r}")
+
+
+def _check_known(names: Iterable[str], terms: tuple[str, ...]) -> None:
+    unknown = [name for name in names if name not in terms]
+    if unknown:
+        raise DataError(f"the weights name {unknown[0]!r}; the terms are {', '.join(map(repr, terms))}")
 
 
 def _check_shapes(terms: tuple[str, ...], estimates: np.ndarray, covariances: np.ndarray) -> None:

@@ -27,7 +27,8 @@ from mnarkit.normal.layout import kernel_data
 from mnarkit.normal.likelihood import unit_loglik
 from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.normal.sources import moments_of
-from mnarkit.spec.check import identification
+from mnarkit.normal.structure import Structure
+from mnarkit.spec.check import identification, orthants
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec, require_spec
 
@@ -121,12 +122,13 @@ def sample(
         store_unconstrained=True,
     )
     settings = {"tune": tune, "target_accept": target_accept}
-    fit = Fit(spec, data, _tidy(tree, built.model if model is None else model, spec, seed, settings), seed, rests)
+    notes = (*rests, *orthants(spec, data))
+    fit = Fit(spec, data, _tidy(tree, built.model if model is None else model, spec, seed, settings), seed, notes)
     _add_loglik(fit, built)
     troubles = _troubles(fit)
     for sentence in troubles:
         warnings.warn(sentence, ConvergenceWarning, stacklevel=2)
-    return Fit(spec, data, fit.draws, seed, (*rests, *troubles))
+    return Fit(spec, data, fit.draws, seed, (*notes, *troubles))
 
 
 def _check_settings(draws: int, tune: int, chains: int, target_accept: float) -> None:
@@ -171,10 +173,25 @@ def _start(spec: Spec, data: IncompleteData, built: Built) -> dict[str, np.ndarr
     if point is None:
         return {}
     coef, cov = point
+    structure = built.standard.structure
+    if structure is not None:
+        return _structured_start(structure, coef, cov)
     sd = np.sqrt(np.diag(cov))
     start = {"coef_z": coef, "sd_z": sd}
     if len(sd) > 1:
         start["partial_corr_z"] = (1 + np.clip(partial_correlations(cov), -0.99, 0.99)) / 2
+    return start
+
+
+def _structured_start(structure: Structure, coef: np.ndarray, cov: np.ndarray) -> dict[str, np.ndarray]:
+    """Place the parameters of a structure near the unstructured maximum."""
+    near = structure.nearest(coef, cov)
+    if structure.basis is None:
+        return {"coef_z": near.mean, "shape_z": near.shape, "sd_z": near.sd}
+    spread = np.sqrt(np.diag(near.shape))
+    start = {"growth_z": near.mean, "random_sd_z": spread, "residual_sd_z": near.sd}
+    if len(spread) > 1:
+        start["random_corr_z"] = (1 + np.clip(partial_correlations(near.shape), -0.9, 0.9)) / 2
     return start
 
 

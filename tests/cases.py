@@ -94,4 +94,19 @@ SPECS: dict[str, mk.Spec] = {
     "joint, selection and shift": mk.Spec(
         JOINT, mk.Selection("missing(y1) ~ y1 + x"), mk.PatternMixture(mk.Shift("y2", 0.5, unit="sd", of="model"))
     ),
+    "means, two self-masking probits": mk.Spec(
+        PAIR, mk.Selection("missing(y1) ~ y1"), mk.Selection("missing(y2) ~ y2 + z")
+    ),
+    "joint, two probits on each other's columns": mk.Spec(
+        JOINT, mk.Selection("missing(y1) ~ y1 + y2 + z"), mk.Selection("missing(y2) ~ y1 + y2 + arm")
+    ),
+    "joint, two self-masking logits": mk.Spec(
+        JOINT, mk.Selection("missing(y1) ~ y1 + z", link="logit"), mk.Selection("missing(y3) ~ y3 + arm", link="logit")
+    ),
+    "joint, logit and probit on each other's columns": mk.Spec(
+        JOINT, mk.Selection("missing(y1) ~ y1 + y3", link="logit"), mk.Selection("missing(y3) ~ y1 + y3 + z")
+    ),
+    "joint, Heckman and selection": mk.Spec(
+        JOINT, mk.Heckman("recorded(y1) ~ x + z"), mk.Selection("missing(y2) ~ y2 + arm")
+    ),
 }

@@ -7,6 +7,9 @@ from scipy import stats
 import mnarkit as mk
 
 NODES = np.linspace(-10, 10, 4001)
+_AXIS = np.linspace(-8.5, 8.5, 341)
+PLANE = np.stack(np.meshgrid(_AXIS, _AXIS, indexing="ij")).reshape(2, -1)
+PLANE_WEIGHTS = stats.norm.pdf(PLANE).prod(axis=0) * (_AXIS[1] - _AXIS[0]) ** 2
 
 
 def residual_sd(cov: np.ndarray, j: int, given: list[int]) -> float:
@@ -83,34 +86,51 @@ def row_loglik(
         full[m] = mean[m] + gain @ (y[o] - mean[o])
         rest = var[np.ix_(m, m)] - gain @ var[np.ix_(o, m)]
         beliefs = [b for b in spec.missingness if isinstance(b, (mk.Selection, mk.Heckman))]
-        for k, belief in enumerate(beliefs):
-            out[i] += np.log(_probability(belief, columns, point, full, mean, rest, m, w[k][i], cov))
+        each = [_propensity(b, columns, point, full, mean, m, w[k][i], cov) for k, b in enumerate(beliefs)]
+        reading = [k for k, b in enumerate(beliefs) if reads_unseen(b, columns, m)]
+        together = reading if len(reading) > 1 else []
+        for k in set(range(len(beliefs))) - set(together):
+            u, a, link = each[k]
+            out[i] += np.log(sign_probability(u, np.sqrt(a[m] @ rest @ a[m]) if len(m) else 0.0, link))
+        if together:
+            u, a, links = zip(*(each[k] for k in together), strict=True)
+            slopes = np.array(a)[:, m]
+            out[i] += np.log(two_signs_probability(np.array(u), slopes @ rest @ slopes.T, links))
     return out
 
 
-def _probability(belief, columns, point, full, mean, rest, m, w, cov) -> float:
+def sign_probability(u: float, sd: float, link) -> float:
+    """E of the link at u + sd η, η standard normal, on a grid."""
+    return float(link(u)) if sd == 0 else float(np.trapezoid(stats.norm.pdf(NODES) * link(u + sd * NODES), NODES))
+
+
+def two_signs_probability(u: np.ndarray, cov: np.ndarray, links) -> float:
+    """E of the product of two links at u + η, η ~ N(0, cov), on a grid of two standard normals."""
+    values, vectors = np.linalg.eigh(cov)
+    first, second = (vectors * np.sqrt(np.maximum(values, 0.0))) @ PLANE + u[:, None]
+    return float(PLANE_WEIGHTS @ (links[0](first) * links[1](second)))
+
+
+def reads_unseen(belief, columns: list[str], m: np.ndarray) -> bool:
+    """Whether a propensity depends on one of the unseen columns m."""
+    words = [belief.columns[0]] if isinstance(belief, mk.Heckman) else belief.formula.split("~")[1].split()
+    return any(columns[j] in words for j in m)
+
+
+def _propensity(belief, columns, point, full, mean, m, w, cov):
+    """Mean given the seen values, slopes on the columns, and P(indicator as it is | propensity u)."""
     target = columns.index(belief.columns[0])
     missing = target in m
+    slopes = np.zeros(len(columns))
     if isinstance(belief, mk.Heckman):
         rho = float(point[f"rho_{belief.columns[0]}"])
-        u = w @ point[f"recorded_{belief.columns[0]}"]
-        slope = rho / np.sqrt(cov[target, target])
-        center = u + slope * (full[target] - mean[target])
-        if not missing:
-            return stats.norm.cdf(center / np.sqrt(1 - rho**2))
-        sd = abs(slope) * np.sqrt(rest[list(m).index(target), list(m).index(target)])
-        return float(
-            np.trapezoid(stats.norm.pdf(NODES) * stats.norm.cdf(-(center + sd * NODES) / np.sqrt(1 - rho**2)), NODES)
-        )
+        slopes[target] = rho / np.sqrt(cov[target, target])
+        u = w @ point[f"recorded_{belief.columns[0]}"] + slopes[target] * (full[target] - mean[target])
+        sd = np.sqrt(1 - rho**2)
+        return u, slopes, lambda z: stats.norm.cdf((-z if missing else z) / sd)
     beta = point[f"missing_{belief.columns[0]}"]
-    slopes = np.zeros(len(columns))
     text = belief.formula.split("~")[1]
     reads = [c for c in columns if c in text.split()]
     slopes[[columns.index(c) for c in reads]] = beta[len(w) :]
-    u = w @ beta[: len(w)] + slopes @ full
-    sd = np.sqrt(slopes[m] @ rest @ slopes[m]) if len(m) else 0.0
     link = stats.norm.cdf if belief.link == "probit" else stats.logistic.cdf
-    sign = 1.0 if missing else -1.0
-    if sd == 0:
-        return float(link(sign * u))
-    return float(np.trapezoid(stats.norm.pdf(NODES) * link(sign * (u + sd * NODES)), NODES))
+    return w @ beta[: len(w)] + slopes @ full, slopes, lambda z: link(z if missing else -z)

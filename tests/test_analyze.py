@@ -1,6 +1,9 @@
 """One analysis on every completed table: least squares, any function, and what the data model lacks for it."""
 
+import io
 import re
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -276,6 +279,22 @@ def test_a_function_that_fails() -> None:
     assert isinstance(refused.value.__cause__, ValueError)
 
 
+def test_failures_are_all_named() -> None:
+    calls = iter(range(9))
+
+    def fragile(table: pd.DataFrame) -> tuple[float, float]:
+        k = next(calls)
+        if k in (1, 3):
+            raise ValueError("no convergence")
+        if k == 4:
+            raise ZeroDivisionError
+        return table["y"].mean(), 1.0
+
+    message = r"failed in 3 of 5 imputations: 2, 4 \(ValueError: no convergence\); 5 \(ZeroDivisionError\)$"
+    one_line(lambda: analyze(tables(5), fragile), DataError, message)
+    assert next(calls) == 5
+
+
 @pytest.mark.parametrize("second", [({"a": 1.0, "c": 2.0}, [1.0, 1.0]), ({"a": 1.0}, 1.0), ([1.0, 2.0], [1.0, 1.0])])
 def test_terms_that_change(second: Any) -> None:
     answers = iter([({"a": 1.0, "b": 2.0}, [1.0, 1.0]), second])
@@ -415,3 +434,120 @@ def test_analyze_is_silent_when_congenial_or_not_known() -> None:
         analyze(imputed(Regression("y ~ x")), "x ~ z + group")
         analyze(imputed(Regression("y ~ x")), mean)
         analyze(tables(), "y ~ x*z")
+
+
+# workers
+
+
+def trimmed(table: pd.DataFrame) -> tuple[dict[str, float], list[float]]:
+    kept = table["y"].sort_values().iloc[2:-2]
+    return {"trimmed": kept.mean(), "top": table["y"].max()}, [kept.var() / len(kept), 0.1]
+
+
+def result(table: pd.DataFrame) -> Any:
+    return sm.OLS(table["y"], sm.add_constant(table[["x", "z"]])).fit()
+
+
+@pytest.mark.parametrize("what", [trimmed, result, lambda table: (table["y"].median(), 0.5)])
+def test_the_answers_do_not_depend_on_the_workers(what: Any) -> None:
+    same_with(2, what)
+
+
+@pytest.mark.slow
+def test_the_answers_do_not_depend_on_more_workers() -> None:
+    for workers in (3, 4, 7):
+        same_with(workers, trimmed)
+
+
+def same_with(workers: int, what: Any) -> None:
+    completed = tables(5)
+    alone, shared = analyze(completed, what), analyze(completed, what, workers=workers)
+    assert shared.terms == alone.terms
+    assert shared.df_complete == alone.df_complete
+    np.testing.assert_array_equal(shared.estimates, alone.estimates)
+    np.testing.assert_array_equal(shared.covariances, alone.covariances)
+
+
+def test_failures_in_other_processes_are_named_too() -> None:
+    def fragile(table: pd.DataFrame) -> tuple[float, float]:
+        if table["y"].iloc[0] > cut:
+            raise ValueError("no convergence")
+        return table["y"].mean(), 1.0
+
+    completed = tables(4)
+    cut = sorted(table["y"].iloc[0] for table in completed)[1]
+    bad = [str(k + 1) for k, table in enumerate(completed) if table["y"].iloc[0] > cut]
+    message = rf"failed in 2 of 4 imputations: {', '.join(bad)} \(ValueError: no convergence\)$"
+    refused = one_line(lambda: analyze(completed, fragile, workers=2), DataError, message)
+    assert "raise ValueError" in str(refused.value.__cause__)
+
+
+def test_the_first_answer_that_is_refused_is_named_whatever_the_workers() -> None:
+    def odd(table: pd.DataFrame) -> Any:
+        return "high" if table["y"].iloc[0] > cut else (1.0, 1.0)
+
+    completed = tables(4)
+    cut = sorted(table["y"].iloc[0] for table in completed)[1]
+    first = next(k + 1 for k, table in enumerate(completed) if table["y"].iloc[0] > cut)
+    for workers in (1, 2):
+        message = f"'odd' in imputation {first} of 4 returned str; it must return"
+        one_line(lambda workers=workers: analyze(completed, odd, workers=workers), DataError, message)
+
+
+def test_a_function_that_cannot_leave_the_process() -> None:
+    lock = threading.Lock()
+
+    def guarded(table: pd.DataFrame) -> tuple[float, float]:
+        with lock:
+            return table["y"].mean(), 1.0
+
+    assert analyze(tables(2), guarded).m == 2
+    one_line(
+        lambda: analyze(tables(2), guarded, workers=2), DataError, "cannot run in other processes .* workers=1 runs"
+    )
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "all", True])
+def test_workers_that_are_none(workers: Any) -> None:
+    one_line(lambda: analyze(tables(2), mean, workers=workers), DataError, "workers= is a whole number of 1 or more")
+
+
+def test_one_worker_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert analyze(tables(2), mean, workers=None).m == 2
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("watched", "wanted", "shown"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_a_bar_for_who_watches(monkeypatch: pytest.MonkeyPatch, watched: bool, wanted: bool, shown: bool) -> None:
+    stream = Terminal() if watched else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr("mnarkit.progress._QUIET", 0.0)
+    monkeypatch.setattr("mnarkit.progress._EVERY", 0.0)
+    analyze(tables(4), mean, progress=wanted)
+    written = stream.getvalue()
+    assert ("analyze (mean): 2 of 4 [███████████████···············]" in written) == shown
+    assert written.endswith("\n") == shown
+
+
+# results of other libraries
+
+
+def test_a_lifelines_result() -> None:
+    index = pd.MultiIndex.from_tuples([("mu_", "x"), ("sigma_", "Intercept")])
+    fitter = SimpleNamespace(params_=pd.Series([1.0, 2.0], index=index), variance_matrix_=pd.DataFrame(MATRIX))
+    estimates = analyze(tables(2), lambda _: fitter)
+    assert estimates.terms == ("mu_: x", "sigma_: Intercept")
+    assert estimates.covariances[0].tolist() == MATRIX.tolist()
+    assert estimates.df_complete == np.inf
+
+
+def test_a_bayesian_regression_of_scikit_learn() -> None:
+    fitted = SimpleNamespace(coef_=np.array([1.0, 2.0]), sigma_=MATRIX, feature_names_in_=np.array(["a", "b"]))
+    assert analyze(tables(2), lambda _: fitted).terms == ("a", "b")

@@ -206,10 +206,10 @@ TABLES: dict[str, tuple[mk.Spec, pd.DataFrame, type[MnarkitError], str]] = {
         "'income' has 3 recorded values that are not above 0, so percent has no meaning for it; use unit='sd' or 'raw'",
     ),
     "selection models that share rows": (
-        mk.Spec(JOINT, sel("income ~ income"), sel("other ~ other")),
-        T,
+        mk.Spec(mk.MvNormal("income", "other", "more"), *(sel(f"{c} ~ {c}") for c in ("income", "other", "more"))),
+        T.assign(more=T["other"] ** 2),
         SpecError,
-        "5 rows have unseen values in more than one selection model .* not supported: model one indicator, and take th",
+        "5 rows have unseen values in more than 2 of the selection models of 'income', 'other', 'more', .*; model 2 of",
     ),
     "modelled column transformed": (
         mk.Spec(MODEL, sel("income ~ log(income)")),

@@ -11,7 +11,7 @@ from scipy.special import log_expit, log_ndtr
 
 import mnarkit as mk
 from mnarkit.data import IncompleteData
-from mnarkit.normal.conditional import conditional_mean, draw_unseen, truncated_normal
+from mnarkit.normal.conditional import conditional_mean, draw_unseen, expected_unseen, truncated_normal
 from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 
@@ -163,6 +163,58 @@ CASES: dict[str, Drawn] = {
         ),
         rho=(None, None),
     ),
+    "joint, two self-masking probits": Drawn(
+        mk.Spec(JOINT, mk.Selection("missing(y) ~ y"), mk.Selection("missing(v) ~ v + x")),
+        TWO,
+        [[1.0, 0.5], [-1.0, 0.2]],
+        PAIR,
+        ([-0.5, 1.4], [0.3, -0.6, -1.7]),
+        lambda y, row: (
+            signed(np.isnan(row["y"]), -0.5 + 1.4 * y[..., 0], log_ndtr)
+            + signed(np.isnan(row["v"]), 0.3 - 0.6 * row["x"] - 1.7 * y[..., 1], log_ndtr)
+        ),
+        rho=(None, None),
+    ),
+    "joint, two probits that pull against the values": Drawn(
+        mk.Spec(JOINT, mk.Selection("missing(y) ~ y + v"), mk.Selection("missing(v) ~ y + v")),
+        TWO,
+        [[1.0, 0.5], [-1.0, 0.2]],
+        PAIR,
+        ([-7.0, 1.5, 0.8], [-6.0, -1.2, 0.9]),
+        lambda y, row: (
+            signed(np.isnan(row["y"]), -7 + 1.5 * y[..., 0] + 0.8 * y[..., 1], log_ndtr)
+            + signed(np.isnan(row["v"]), -6 - 1.2 * y[..., 0] + 0.9 * y[..., 1], log_ndtr)
+        ),
+        rho=(None, None),
+    ),
+    "joint, logit and probit on each other's columns": Drawn(
+        mk.Spec(JOINT, mk.Selection("missing(y) ~ y + v", link="logit"), mk.Selection("missing(v) ~ y + v")),
+        TWO,
+        [[1.0, 0.5], [-1.0, 0.2]],
+        PAIR,
+        ([-1.0, 1.5, -1.1], [0.2, 0.7, 1.3]),
+        lambda y, row: (
+            signed(np.isnan(row["y"]), -1 + 1.5 * y[..., 0] - 1.1 * y[..., 1], log_expit)
+            + signed(np.isnan(row["v"]), 0.2 + 0.7 * y[..., 0] + 1.3 * y[..., 1], log_ndtr)
+        ),
+        rho=(None, None),
+    ),
+    "three columns, two logits": Drawn(
+        mk.Spec(
+            mk.MvNormal("y", "v", "s"),
+            mk.Selection("missing(y) ~ y", link="logit"),
+            mk.Selection("missing(s) ~ s + y", link="logit"),
+        ),
+        THREE,
+        [[1.0], [-1.0], [0.5]],
+        TRIPLE,
+        ([0.4, -1.3], [-0.8, 0.9, 1.6]),
+        lambda y, row: (
+            signed(np.isnan(row["y"]), 0.4 - 1.3 * y[..., 0], log_expit)
+            + signed(np.isnan(row["s"]), -0.8 + 0.9 * y[..., 0] + 1.6 * y[..., 2], log_expit)
+        ),
+        rho=(None, None),
+    ),
     "three columns": Drawn(
         mk.Spec(mk.MvNormal("y", "v", "s"), mk.Selection("missing(y) ~ y + s")),
         THREE,
@@ -218,6 +270,18 @@ def test_draws_have_the_moments_of_the_joint_density(name: str) -> None:
             assert_moments(drawn[which == number][:, unseen], *integrated(case, row))
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_expectations_are_those_of_the_joint_density(name: str) -> None:
+    case = CASES[name]
+    arguments, rows, layout = case.laid_out(case.rows)
+    expected = expected_unseen(arguments, rows, layout.y)
+    for number, row in case.rows.iterrows():
+        unseen = row[list(case.spec.model.columns)].isna().to_numpy()
+        if unseen.any():
+            # the eight probits of a logit are good to 3e-9 over the probability of the row's indicators
+            np.testing.assert_allclose(expected[number][unseen], integrated(case, row)[0], atol=2e-6)
+
+
 def test_an_unrelated_indicator_leaves_the_draws_as_they_are() -> None:
     mar = CASES["three columns, holes at random"]
     arguments, rows, layout = mar.laid_out(mar.rows)
@@ -233,8 +297,9 @@ def test_an_unrelated_indicator_leaves_the_draws_as_they_are() -> None:
     np.testing.assert_array_equal(draw_unseen(arguments, rows, layout.y, np.random.default_rng(1)), plain)
 
 
-def test_as_many_random_numbers_are_used_whatever_the_values_are() -> None:
-    case, states = CASES["joint, logit on both columns"], []
+@pytest.mark.parametrize("name", ["joint, logit on both columns", "joint, logit and probit on each other's columns"])
+def test_as_many_random_numbers_are_used_whatever_the_values_are(name: str) -> None:
+    case, states = CASES[name], []
     for values in (0.0, 50.0):
         table = case.rows.assign(v=case.rows["v"] + values)
         arguments, rows, layout = case.laid_out(table)

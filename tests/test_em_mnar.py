@@ -1,5 +1,7 @@
 """Maximum likelihood under MNAR: published digits, independent densities, one optimum by several ways."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -331,8 +333,9 @@ def test_projection_of_a_selection_model_has_the_error_of_its_mean() -> None:
 
 
 def test_expectations_given_the_sign_are_the_mean_of_draws() -> None:
-    data = table(60)
-    for name in ("regression, probit", "regression, logit", "joint, Heckman"):
+    data = table(100)
+    pairs = ("joint, logit and probit on each other's columns", "joint, Heckman and selection")
+    for name in ("regression, probit", "regression, logit", "joint, Heckman", *pairs):
         fit = mk.em(SPECS[name], data)
         holes = data["y1"].isna()
         draws = np.array([fit.stochastic(seed)["y1"][holes] for seed in range(80)])
@@ -368,6 +371,95 @@ def test_options_that_are_refused(spec: str, options: dict, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_correlated_propensities_are_said_and_no_reason_to_warn() -> None:
+    data = table(200)
+    spec = SPECS["means, two self-masking probits"]
+    both = int((data["y1"].isna() & data["y2"].isna()).sum())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit = mk.em(spec, data)
+    said = f"in {both} of 200 rows two of the propensities of y1, y2 are correlated given what is seen"
+    assert any(said in note for note in fit.notes)
+    assert not any(said in str(w.message) for w in caught)
+    assert not any("propensities" in note for note in mk.em(SPECS["regression, probit"], data).notes)
+
+
 def test_what_identifies_is_said() -> None:
     with pytest.warns(IdentificationWarning, match=r"shadow|exclusion|normal shape"):
         mk.em(SPECS["regression, probit"], table(200))
+
+
+def _wages_like(n: int = 150, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"x": rng.normal(size=n), "z": rng.normal(size=n)})
+    error = rng.normal(size=n)
+    frame["y"] = (1 + frame["x"] + 0.5 * error).where(0.5 * error + frame["z"] + rng.normal(size=n) >= -0.3)
+    return frame
+
+
+HECKMAN = mk.Spec(mk.Regression("y ~ x"), mk.Heckman("recorded(y) ~ x + z"))
+
+
+@pytest.mark.parametrize("seed", [7, 0, 3])
+def test_a_small_table_is_no_reason_to_break_down(seed):
+    """With 40 rows some starts of the search for modes run to |rho| = 1."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"x": rng.normal(size=40), "z": rng.normal(size=40)})
+    error = rng.normal(size=40)
+    frame["y"] = (1 + frame["x"] + error).where(0.5 * error + frame["z"] + rng.normal(size=40) >= -0.3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert np.isfinite(mk.em(HECKMAN, frame, progress=False).loglik)
+
+
+@pytest.mark.filterwarnings("ignore::mnarkit.errors.ConvergenceWarning")
+@pytest.mark.parametrize("kind", ["dummy", "threshold", "selection"])
+def test_predictors_that_separate_the_rows_are_told(kind):
+    frame = _wages_like()
+    rng = np.random.default_rng(1)
+    complete = frame["y"].fillna(1 + frame["x"])
+    belief = mk.Heckman("recorded(y) ~ x + z")
+    if kind == "dummy":
+        frame["g"] = (rng.random(150) < 0.3) * 1.0
+        frame["y"] = frame["y"].where(frame["g"] == 0, complete)
+        belief = mk.Heckman("recorded(y) ~ x + z + g")
+    elif kind == "threshold":
+        frame["y"] = complete.where(frame["z"] > 0)
+    else:
+        frame["y"] = complete.where(frame["z"] > 0)
+        belief = mk.Selection("missing(y) ~ y + z")
+    fit = mk.em(mk.Spec(mk.Regression("y ~ x"), belief), frame, progress=False, max_iter=2000)
+    said = " ".join(fit.notes)
+    assert "no standard errors:" in said
+    assert "the data do not tell" in said
+    assert fit.modes.empty
+
+
+def test_start_values_that_are_no_numbers_are_refused_by_name():
+    frame = _wages_like()
+    params = dict(mk.em(HECKMAN, frame, progress=False).params)
+    for value in (np.nan, np.inf, 1e200, "a", None):
+        with pytest.raises(
+            mk.errors.SpecError, match=r"start= has .* for 'y ~ x'; every start value is a finite number"
+        ):
+            mk.em(HECKMAN, frame, start={**params, "y ~ x": value}, progress=False)
+
+
+def test_max_iter_is_what_it_says_of_a_direct_ascent():
+    frame = _wages_like()
+    with pytest.warns(mk.errors.ConvergenceWarning, match="stopped at max_iter"):
+        fit = mk.em(HECKMAN, frame, max_iter=2, progress=False)
+    assert fit.iterations == 2
+    assert not fit.converged
+    assert fit.modes.empty
+
+
+@pytest.mark.filterwarnings("ignore::mnarkit.errors.ConvergenceWarning")
+def test_columns_never_seen_together_leave_no_standard_errors_under_a_belief():
+    frame = _wages_like()
+    frame["u"] = (1 + frame["x"]).where(frame["y"].isna()) + np.random.default_rng(2).normal(size=150)
+    spec = mk.Spec(mk.MvNormal("y", "u", given="x"), mk.PatternMixture(mk.Scale("u", 1.5, of="model")))
+    said = " ".join(mk.em(spec, frame, progress=False).notes)
+    assert "'cov(y, u)'" in said or "'cov(u, y)'" in said
+    with pytest.raises(mk.errors.DataError, match="the data determine one of 'y', 'u' by the others"):
+        mk.em(mk.Spec(mk.MvNormal("y", "u"), mk.Heckman("recorded(y) ~ z")), frame.assign(u=2 * frame["y"] + 1))

@@ -1,6 +1,7 @@
 """The likelihood kernel against SciPy: tails, links, random patterns with groups and indicators, and its gradient."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,15 +11,10 @@ from hypothesis.extra import numpy as hnp
 from scipy import special, stats
 
 from mnarkit.families import LINKS
-from mnarkit.normal.likelihood import (
-    log_normal_cdf,
-    log_sign,
-    loglik_and_gradient,
-    pack,
-    packed_loglik_and_gradient,
-    unit_loglik,
-)
+from mnarkit.normal.likelihood import loglik_and_gradient, pack, packed_loglik_and_gradient, unit_loglik
 from mnarkit.normal.patterns import cross_products, group_rows
+from mnarkit.normal.signs import log_normal_cdf, log_sign
+from tests.independent import two_signs_probability
 
 PROBIT, LOGIT = (tuple(map(np.array, LINKS[link])) for link in ("probit", "logit"))
 NODES = np.linspace(-12, 12, 1201)  # the trapezoid on a normal density converges exponentially: 1e-14 with this step
@@ -128,8 +124,13 @@ class Problem:
         return table
 
 
-def problem(seed: int, n: int = 40, p: int = 3, q: int = 2, groups: int = 2, links: tuple[str, ...] = ()) -> Problem:
-    """A random problem; the sign of each indicator follows the pattern, as where a column's holes are modelled."""
+def problem(
+    seed: int, n: int = 40, p: int = 3, q: int = 2, groups: int = 2, links: tuple[str, ...] = (), together: bool = False
+) -> Problem:
+    """A random problem; the sign of each indicator follows the pattern, as where a column's holes are modelled.
+
+    Indicators are taken one by one, but `together` the first two as correlated where anything is unseen.
+    """
     rng = np.random.default_rng(seed)
     seen = rng.random((n, p)) < 0.65
     seen[0], seen[1] = False, True
@@ -161,6 +162,7 @@ def problem(seed: int, n: int = 40, p: int = 3, q: int = 2, groups: int = 2, lin
         weights,
         slopes,
         np.array([len(LINKS[link][0]) for link in links], dtype=np.int64),
+        (~patterns.seen.all(axis=1)[:, None] & (np.arange(k) < 2 * together)).astype(np.int64),
     )
     root = rng.normal(size=(groups, p, p)) + np.eye(p)
     point = (
@@ -186,13 +188,24 @@ def by_hand(made: Problem) -> np.ndarray:
         full[m] = mean[m] + gain @ (y[o] - mean[o])
         if len(o):
             out[i] += stats.multivariate_normal(mean[o], cov[np.ix_(o, o)]).logpdf(y[o])
-        for k, link in enumerate(made.links):
-            u = D[k] @ x + A[k] @ full + c[2 * k : 2 * k + 2] @ made.w[i, 2 * k : 2 * k + 2]
-            out[i] += np.log(sign_probability(made.signs[i, k] * u, A[k, m] @ rest @ A[k, m], t[k], link))
+        u = A @ full + D @ x + (c * made.w[i]).reshape(-1, 2).sum(axis=1)
+        alone = range(len(made.links))
+        if len(m) and made.arrays[-1].any():
+            links = [partial(one_sign, made.signs[i, k], t[k], made.links[k]) for k in (0, 1)]
+            out[i] += np.log(two_signs_probability(u[:2], A[:2, m] @ rest @ A[:2, m].T, links))
+            alone = alone[2:]
+        for k in alone:
+            out[i] += np.log(sign_probability(made.signs[i, k] * u[k], A[k, m] @ rest @ A[k, m], t[k], made.links[k]))
     return out
 
 
+def one_sign(sign: float, t: float, link: str, u: np.ndarray) -> np.ndarray:
+    """P(sign of u + √t e), e with the link's distribution."""
+    return (special.ndtr if link == "probit" else special.expit)(sign * u / np.sqrt(t))
+
+
 KINDS = [(), ("probit",), ("logit",), ("probit", "logit", "probit")]
+PAIRS = [("probit", "probit"), ("probit", "logit"), ("logit", "logit", "probit")]
 
 
 @pytest.mark.parametrize("links", KINDS, ids=lambda links: "+".join(links) or "values alone")
@@ -207,14 +220,28 @@ def test_value_equals_a_row_by_row_computation(links: tuple[str, ...], p: int, q
         np.testing.assert_allclose(made.units(), expected, atol=within)
 
 
-def test_unit_values_sum_to_the_whole() -> None:
-    made = problem(11, links=("logit", "probit"))
+@pytest.mark.parametrize("links", PAIRS, ids="+".join)
+def test_correlated_propensities_have_the_probability_of_an_orthant(links: tuple[str, ...]) -> None:
+    made = problem(3, links=links, together=True)
+    expected = by_hand(made)
+    within = 2e-6 if "logit" in links else 1e-9
+    np.testing.assert_allclose(made.units(), expected, atol=within)
+    assert made.value() == pytest.approx(made.units().sum(), rel=1e-13)
+    # most rows are another number than the product of their signs
+    alone = replace(made, arrays=(*made.arrays[:-1], 0 * made.arrays[-1]))
+    assert np.mean(np.abs(alone.units() - expected) > 1e-3) > 0.5
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_unit_values_sum_to_the_whole(together: bool) -> None:
+    made = problem(11, links=("logit", "probit"), together=together)
     assert made.units().sum() == pytest.approx(made.value(), rel=1e-13)
 
 
 @pytest.mark.parametrize("links", [(), ("probit", "logit")])
-def test_packed_arrays_are_read_as_the_arrays(links: tuple[str, ...]) -> None:
-    made = problem(4, links=links)
+@pytest.mark.parametrize("together", [False, True])
+def test_packed_arrays_are_read_as_the_arrays(links: tuple[str, ...], together: bool) -> None:
+    made = problem(4, links=links, together=together)
     reals, whole = pack(made.arrays)
     packed = packed_loglik_and_gradient(*made.point, reals, whole.astype(np.int32))  # as PyMC stores whole numbers
     for one, other in zip(packed, loglik_and_gradient(*made.point, *made.arrays), strict=True):
@@ -232,9 +259,13 @@ def test_rows_in_another_order_have_the_same_value() -> None:
     assert replace(made, arrays=tuple(arrays)).value() == pytest.approx(made.value(), rel=1e-13)
 
 
-@pytest.mark.parametrize("links", KINDS, ids=lambda links: "+".join(links) or "values alone")
-def test_gradient_equals_central_differences_in_all_six_parameters(links: tuple[str, ...]) -> None:
-    made = problem(7, links=links)
+@pytest.mark.parametrize(
+    ("links", "together"),
+    [*((links, False) for links in KINDS), *((links, True) for links in PAIRS)],
+    ids=lambda value: "+".join(value) or "values alone" if isinstance(value, tuple) else f"together {value}",
+)
+def test_gradient_equals_central_differences_in_all_six_parameters(links: tuple[str, ...], together: bool) -> None:
+    made = problem(7, links=links, together=together)
     _, *gradient = loglik_and_gradient(*made.point, *made.arrays)
     for which, (name, at, slope) in enumerate(zip(NAMES, made.point, gradient, strict=True)):
         assert slope.shape == at.shape, name
@@ -250,8 +281,9 @@ def test_gradient_equals_central_differences_in_all_six_parameters(links: tuple[
             assert np.sum(step * slope) * 1e5 == pytest.approx(numeric, rel=1e-6, abs=1e-6), (name, place)
 
 
-def test_gradient_in_a_covariance_is_symmetric() -> None:
-    made = problem(7, links=("probit", "logit"))
+@pytest.mark.parametrize("together", [False, True])
+def test_gradient_in_a_covariance_is_symmetric(together: bool) -> None:
+    made = problem(7, links=("probit", "logit"), together=together)
     slope = loglik_and_gradient(*made.point, *made.arrays)[2]
     np.testing.assert_allclose(slope, slope.transpose(0, 2, 1), atol=1e-10)
 
@@ -266,8 +298,9 @@ def test_not_positive_definite_is_minus_infinity(links: tuple[str, ...], wrong: 
     assert broken.value() == -np.inf
 
 
-def test_extreme_propensities_leave_value_and_gradient_finite() -> None:
-    made = problem(3, links=("probit", "logit"))
+@pytest.mark.parametrize("together", [False, True])
+def test_extreme_propensities_leave_value_and_gradient_finite(together: bool) -> None:
+    made = problem(3, links=("probit", "logit"), together=together)
     B, S, A, D, c, t = made.point
     value, *gradient = loglik_and_gradient(B, S, 1e3 * A, 1e3 * D, 1e3 * c, t, *made.arrays)
     assert np.isfinite(value)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from typing import Any
 
+import lazy_loader
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from mnarkit.errors import DataError
 from mnarkit.estimates import Estimates
 from mnarkit.pool import Pooled, pool
+from mnarkit.pool.scales import SCALES, on_scale
 from tests.refs import refs
 
 TESTED = "term estimate std_error dof statistic p_value ci_low ci_high"
@@ -336,3 +338,184 @@ print([m for m in ("statsmodels", "pymc", "scipy.stats") if m in sys.modules])
 def test_pooling_and_analyzing_import_no_model_code() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "[]"]
+
+
+# scales
+
+
+def mice_r_squared() -> tuple[np.ndarray, int]:
+    stacked = pd.read_csv(refs("mice_pooling_nhanes2") / "data_D_m5.csv")
+    values = []
+    for _, table in stacked.groupby(".imp"):
+        x = [np.ones(len(table)), table["age"] == "40-59", table["age"] == "60-99", table["hyp"] == "yes", table["chl"]]
+        design, y = np.column_stack(x).astype(float), table["bmi"].to_numpy()
+        residual = y - design @ np.linalg.lstsq(design, y)[0]
+        values.append(1 - residual @ residual / np.square(y - y.mean()).sum())
+    return np.array(values), len(table)
+
+
+def test_mice_pool_r_squared() -> None:
+    values, n = mice_r_squared()
+    sampling = 4 * values * (1 - values) ** 2 / (n - 3)  # the delta method gives Fisher's 1/(n - 3) for atanh
+    pooled = pool(Estimates.of(values, sampling, terms="r2"), transform="r_squared")
+    assert pooled.terms == ("r_squared(r2)",)
+    assert pooled.within.tolist() == pytest.approx([1 / 22])
+    row = pooled.back().iloc[0]
+    assert row["term"] == "r2"
+    assert [row["estimate"], pooled.fmi[0]] == pytest.approx([0.5527005715, 0.5335472955], rel=1e-9)
+    ends = pooled.estimate[0] + np.array([-1.96, 1.96]) * pooled.std_error[0]  # mice takes the normal's, to two digits
+    assert SCALES["r_squared"].back(ends).tolist() == pytest.approx([0.1298981047, 0.8316211882], rel=1e-9)
+    assert row["ci_low"] < 0.1298 < 0.8317 < row["ci_high"]  # t is wider
+
+
+INSIDE = {"log": (0.2, 3.0), "logit": (0.1, 0.7), "cloglog": (0.1, 0.7), "atanh": (-0.5, 0.9), "sqrt": (0.3, 2.0)}
+
+
+@pytest.mark.parametrize("name", [*INSIDE, "r_squared"])
+def test_a_scale_there_and_back(name: str) -> None:
+    scale = SCALES[name]
+    q = np.linspace(*INSIDE.get(name, (0.1, 0.7)), 7)
+    assert scale.back(scale.there(q)).tolist() == pytest.approx(q.tolist())
+    step = 1e-6
+    assert ((scale.there(q + step) - scale.there(q - step)) / (2 * step)).tolist() == pytest.approx(
+        scale.slope(q).tolist(), rel=1e-6
+    )
+    assert (scale.slope(q) > 0).all()
+
+
+def test_scales_in_closed_form() -> None:
+    q = np.array([0.2, 0.6])
+    assert SCALES["cloglog"].there(q).tolist() == pytest.approx(np.log(-np.log(1 - q)).tolist())
+    assert SCALES["logit"].there(q).tolist() == pytest.approx(np.log(q / (1 - q)).tolist())
+    assert SCALES["atanh"].there(q).tolist() == pytest.approx((0.5 * np.log((1 + q) / (1 - q))).tolist())
+
+
+def test_pooling_on_a_scale_is_pooling_the_moved_estimates() -> None:
+    values, spread = np.array([[1.0, 0.4], [2.0, 0.5], [1.5, 0.3]]), np.array([[[0.3, 0.01], [0.01, 0.02]]] * 3)
+    estimates = Estimates.of(values, spread, terms=["hr", "x"], df_complete=50)
+    moved = pool(estimates, transform={"hr": "log"})
+    by_hand = pool(Estimates.of(np.log(values[:, 0]), 0.3 / values[:, 0] ** 2, df_complete=50))
+    assert moved.terms == ("log(hr)", "x")
+    assert moved.ci_low.tolist() == pytest.approx([by_hand.ci_low[0], pool(estimates).ci_low[1]])
+    back = moved.back().set_index("term")
+    assert back.at["hr", "ci_high"] == pytest.approx(np.exp(by_hand.ci_high[0]))
+    assert back.at["x", "estimate"] == moved.estimate[1]
+    assert pool(estimates).back("tanh")["estimate"].tolist() == pytest.approx(np.tanh(values.mean(axis=0)).tolist())
+    moved_covariances, scales = on_scale(estimates, {"hr": "log"})
+    assert scales == ("log", None)
+    assert moved_covariances.covariances[1, 0, 1] == pytest.approx(0.01 / 2)
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (
+            lambda e: pool(e, transform="log"),
+            r"'log' takes estimates above 0; that of 'b' is -0.3 in imputation 2 of 2",
+        ),
+        (lambda e: pool(e, transform="logit"), "between 0 and 1; that of 'a' is 1"),
+        (lambda e: pool(e, transform="exp"), "transform= is one of 'log', 'logit'"),
+        (lambda e: pool(e, transform={"c": "log"}), "names 'c'; the terms are 'a', 'b'"),
+        (lambda e: pool(e, transform={"a": "ln"}), "not 'ln'"),
+        (lambda e: pool(e, transform=3), "or a mapping from terms"),
+        (lambda e: pool(e).back(), "nothing to invert; name a function"),
+        (lambda e: pool(e).back("log"), "takes 'exp', 'expit'"),
+    ],
+)
+def test_scales_that_do_not_fit(run: Any, message: str) -> None:
+    estimates = Estimates.of([[1.0, 0.5], [2.0, -0.3]], [[1.0, 1.0]] * 2, terms=["a", "b"])
+    with pytest.raises(DataError, match=message) as refused:
+        run(estimates)
+    assert "\n" not in str(refused.value)
+
+
+# how many imputations
+
+
+def test_how_many_imputations() -> None:
+    pooled = pool(numbers(m=5))
+    needed = pooled.imputations_needed(0.04, confidence=0.9)
+    assert needed.index.tolist() == list(pooled.terms)
+    for count, fmi in zip(needed, pooled.fmi, strict=True):
+        odds = fmi / (1 - fmi) * np.exp(1.6448536269514722 * np.sqrt(2 / 5))
+        assert count == np.ceil(1 + 0.5 * (odds / (1 + odds) / 0.04) ** 2)
+
+
+def test_how_many_imputations_for_a_monte_carlo_error() -> None:
+    pooled = pool(numbers(m=5))
+    needed = pooled.imputations_needed(mc_error=0.1)
+    assert (np.sqrt(pooled.between / needed) <= 0.1 + 1e-9).all()
+    assert (np.sqrt(pooled.between / (needed - 1)) > 0.1).all()
+    assert pooled.imputations_needed(mc_error=float(pooled.mc_error[0])).iloc[0] == 5
+
+
+def test_without_variance_between_two_imputations_will_do() -> None:
+    certain = pool(Estimates.of([0.1, 0.1, 0.1], [0.3, 0.3, 0.3]))
+    assert certain.imputations_needed().tolist() == certain.imputations_needed(mc_error=1e-9).tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"cv": 0}, "cv= is a finite number"), ({"mc_error": -1}, "mc_error= is"), ({"confidence": 1}, "confidence= is")],
+)
+def test_targets_that_are_none(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        pool(numbers()).imputations_needed(**options)
+
+
+# tables for a paper
+
+
+def test_latex() -> None:
+    lines = pool(Estimates.of([[0.0, 9.0], [1.0, 9.1]], [[1.0, 0.1]] * 2, terms=["a_b", "c & d"]), level=0.9).to_latex()
+    rows = lines.splitlines()
+    assert rows[:4] == [
+        r"\begin{tabular}{lrrrrrr}",
+        r"\toprule",
+        r"Term & Estimate & SE & CI low & CI high & p & FMI \\",
+        r"\midrule",
+    ]
+    assert rows[4].startswith(r"a\_b & 0.500 & 1.323 & ")
+    assert rows[5].startswith(r"c \& d & 9.050 & ")
+    assert "& $<$ 0.001 &" in rows[5]
+    assert rows[6:8] == [r"\bottomrule", r"\end{tabular}"]
+    assert rows[8] == "% Pooled over m = 2 imputations: numbers given"
+    assert rows[9].startswith("% 90% confidence interval")
+    infinite = pool(Estimates.of([1.0, 1.0], [1.0, 1.0])).to_latex(["dof"], digits=1)
+    assert infinite.splitlines()[4] == r"estimate & $\infty$ \\"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "written"),
+    [(1.2345, 3, "1.234"), (0.0063, 3, "0.006"), (1.2e-5, 3, "1.2e-05"), (-0.00038, 3, "$-$0.00038"), (0.0, 2, "0.00")],
+)
+def test_numbers_in_latex(value: float, digits: int, written: str) -> None:
+    lines = pool(Estimates.of([value, value], [1.0, 1.0])).to_latex(["estimate"], digits=digits).splitlines()
+    assert lines[4] == rf"estimate & {written} \\"
+
+
+def test_great_tables() -> None:
+    html = pool(numbers()).to_great_tables(["estimate", "riv"], digits=2).as_raw_html()
+    assert "RIV" in html
+    assert f"{pool(numbers()).estimate[0]:.2f}" in html
+    assert "Pooled over m = 4 imputations" in html
+
+
+def test_great_tables_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = lazy_loader.load("great_tables_that_is_absent", error_on_import=False)
+    monkeypatch.setattr(sys.modules["mnarkit.pool.export"], "great_tables", absent)
+    with pytest.raises(DataError, match=r"pip install 'mnarkit\[tables\]'"):
+        pool(numbers()).to_great_tables()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": ["se"]}, "'se' is not a column of the table; they are 'estimate'"),
+        ({"columns": "riv"}, "put it into brackets"),
+        ({"digits": -1}, "digits= is a whole number"),
+    ],
+)
+def test_tables_that_cannot_be_written(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        pool(numbers()).to_latex(**options)

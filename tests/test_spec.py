@@ -122,8 +122,16 @@ BAD = [
     (lambda: PatternMixture(), SpecError, "one or more of Shift and Scale, not 'nothing'"),
     (lambda: PatternMixture(MAR()), SpecError, r"one or more of Shift and Scale, not MAR"),
     (lambda: PatternMixture(SHIFT, because=3), SpecError, "a reason in words, not 3"),
-    (lambda: Spec("y ~ x"), SpecError, r"starts with a data model, Regression\(...\) or MvNormal\(...\), not 'y ~ x'"),
-    (lambda: Spec(MODEL, SHIFT), SpecError, "a belief is MAR, Selection, Heckman or PatternMixture, not Shift"),
+    (
+        lambda: Spec("y ~ x"),
+        SpecError,
+        r"starts with a data model, Regression\(...\), MvNormal\(...\) or Growth\(...\), not 'y ~ x'",
+    ),
+    (
+        lambda: Spec(MODEL, SHIFT),
+        SpecError,
+        "a belief is MAR, Selection, Heckman, Dropout, PatternMixture or Reference, not Shift",
+    ),
     (lambda: Spec(MODEL, because=None), SpecError, "a reason in words, not None"),
     (lambda: Spec(MODEL, MAR(), Selection("missing(y) ~ y")), SpecError, r"MAR\(\) stands beside another belief"),
     (

@@ -10,13 +10,15 @@ import pytensor.tensor
 
 from mnarkit.build.ops import Covariance
 from mnarkit.families import DEFAULTS
-from mnarkit.normal.layout import Amount, Indicator, Layout, Scaling, own_units_map
+from mnarkit.normal.layout import Amount, Indicator, Layout
+from mnarkit.normal.scaling import Scaling, own_units_map
+from mnarkit.normal.structure import Pieces, Structure
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 
-__all__ = ["add_amount", "add_correlation", "add_data_model", "add_indicator"]
+__all__ = ["add_amount", "add_correlation", "add_data_model", "add_indicator", "add_structure"]
 
 _NORMAL_DF = 1e8  # a Student t with so many degrees of freedom is normal to 1e-8
 # untyped: PyTensor annotates its results as variables without arithmetic, and elementwise functions as returning None
@@ -36,14 +38,44 @@ def add_data_model(model: DataModel, layout: Layout, scaling: Scaling) -> tuple[
     return coef, Covariance()(sd, 2 * _partial_correlations(p, priors["corr"].values[0]) - 1)
 
 
-def _partial_correlations(p: int, eta: float) -> Any:
+def add_structure(structure: Structure, model: DataModel, layout: Layout, scaling: Scaling) -> tuple[Pieces, Any, Any]:
+    """Free parameters of a structured data model, on columns standardised alike, with its coefficients and covariance.
+
+    `growth_z`, `random_sd_z`, `random_corr_z` and `residual_sd_z`, or `coef_z`, `shape_z` (ρ, or partial
+    autocorrelations, uniform) and `sd_z`.
+    """
+    priors = {**{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")}, **prior_table(model.priors)}
+    each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]
+    rows = structure.p if structure.basis is None else structure.basis.shape[1]
+    units = scaling.x_scale[None, :] / scaling.scale[:rows, None]
+    curve = structure.basis is not None
+    mean = _location_scale(
+        "growth_z" if curve else "coef_z", each, units, dims=("curve" if curve else "column_name", "term")
+    )
+    ones = 1 / scaling.scale if structure.by_wave else 1 / scaling.scale[:1]
+    dims = ("column_name" if structure.by_wave else "common_sd",)
+    sd = _positive("residual_sd_z" if curve else "sd_z", priors["sd"], ones, dims=dims)
+    if curve:
+        spread = _positive("random_sd_z", priors["sd"], 1 / scaling.scale[:rows], dims=("curve",))
+        if rows == 1:
+            shape = (spread**2)[:, None]
+        else:
+            shape = Covariance()(spread, 2 * _partial_correlations(rows, priors["corr"].values[0], "random_corr_z") - 1)
+    else:
+        low = structure.lowest if structure.kind.startswith("CS") else -1.0
+        shape = pm.Uniform("shape_z", low, 1.0, shape=structure.n_shape)
+    pieces = Pieces(mean, shape, sd)
+    return pieces, *structure.moments(pieces, pt)
+
+
+def _partial_correlations(p: int, eta: float, name: str = "partial_corr_z") -> Any:
     """LKJ(eta) as independent partial correlations: (1 + P_ij) / 2 ~ Beta(a, a), a = eta + (p - 2 - j) / 2.
 
     Lewandowski, Kurowicka & Joe (2009), section 2.4.
     """
     columns = np.tril_indices(p, -1)[1]
     a = eta + (p - 2 - columns) / 2
-    return pm.Beta("partial_corr_z", a, a, shape=len(columns))
+    return pm.Beta(name, a, a, shape=len(columns))
 
 
 def _location_scale(name: str, priors: list[Prior], units: np.ndarray, *, dims: Sequence[str | None]) -> Any:

@@ -7,12 +7,14 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor
 
-from mnarkit.build.blocks import add_amount, add_correlation, add_data_model, add_indicator
+from mnarkit.build.blocks import add_amount, add_correlation, add_data_model, add_indicator, add_structure
 from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
-from mnarkit.normal.layout import KernelData, Layout, Scaling, designs_of, kernel_data, lay_out, standardise
+from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
+from mnarkit.normal.scaling import Scaling, standardise
+from mnarkit.normal.structure import from_partial
 from mnarkit.spec.check import check
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec, require_spec
@@ -78,7 +80,7 @@ def build_parts(spec: Spec, data: IncompleteData) -> Built:
     standard, scaling = standardise(layout)
     rows = kernel_data(standard)
     with pm.Model(coords=_coords(layout)) as model:
-        coef, cov = add_data_model(spec.model, standard, scaling)
+        coef, cov = _data_model(spec, standard, scaling)
         numbered = list(enumerate(zip(spec.selections, standard.indicators, strict=True)))
         betas = [add_indicator(b, i, scaling, k) for k, (b, i) in numbered]
         rhos = [add_correlation(b, b.columns[0]) for b in spec.selections]
@@ -94,10 +96,45 @@ def build_parts(spec: Spec, data: IncompleteData) -> Built:
     return Built(model, layout, standard, scaling, rows)
 
 
+def _data_model(spec: Spec, standard: Layout, scaling: Scaling) -> tuple[Any, Any]:
+    structure = standard.structure
+    if structure is None:
+        return add_data_model(spec.model, standard, scaling)
+    pieces, coef, cov = add_structure(structure, spec.model, standard, scaling)
+    intercept = np.array([t == "Intercept" for t in standard.terms])
+    scale: Any = pm.Data("structure_scale", scaling.scale[0])
+    back: Any = pm.Data("structure_x_map", scaling.x_map)
+    if structure.basis is None:
+        shape = (
+            pieces.shape
+            if not structure.kind.startswith("TOEP")
+            else pt.stack(from_partial(pieces.shape, structure.p)[1:])
+        )
+        pm.Deterministic("lag_corr", shape, dims=("lag",))
+        return coef, cov
+    onto: Any = structure.back
+    first = np.zeros((len(structure.curve), len(intercept)))
+    first[0] = np.where(intercept, scaling.center[0], 0.0)
+    mean = scale * pt.dot(pt.dot(onto, pieces.mean), back.T) + pm.Data("structure_origin", first)
+    spread = scale**2 * pt.dot(pt.dot(onto, pieces.shape), onto.T)
+    sd = pt.sqrt(pt.diag(spread))
+    pm.Deterministic("growth", mean, dims=("curve", "term"))
+    pm.Deterministic("random_sd", sd, dims=("curve",))
+    if len(structure.curve) > 1:
+        pm.Deterministic("random_corr", spread / (sd[:, None] * sd[None, :]), dims=("curve", "curve_2"))
+    pm.Deterministic("residual_sd", scale * pieces.sd, dims=("column_name" if structure.by_wave else "common_sd",))
+    return coef, cov
+
+
 def _coords(layout: Layout) -> dict[str, list[str]]:
     coords = {"column_name": list(layout.columns), "term": list(layout.terms)}
     if len(layout.columns) > 1:
         coords["column_name_2"] = list(layout.columns)
+    structure = layout.structure
+    if structure is not None:
+        coords |= {"curve": list(structure.curve), "curve_2": list(structure.curve)} if structure.curve else {}
+        coords |= {} if structure.by_wave else {"common_sd": ["all"]}
+        coords |= {"lag": [str(k + 1) for k in range(structure.n_shape)]} if structure.basis is None else {}
     return coords | {f"{i.name}_term": list(i.terms) for i in layout.indicators}
 
 

@@ -65,7 +65,7 @@ class Analyst:
         rows = kernel_data(layout, keep_empty_rows=True, products=False)
         belief = spec.reference
         reference = None if belief is None else reference_rows(belief, layout.columns, data, designs)
-        with_rho = tuple(i.rho is not None for i in indicators)
+        with_rho = tuple(i.rho is not None for i in indicators[: len(layout.indicators)])
         return cls(spec, data, layout, rows, reference, theta, with_rho, covariance)
 
     def parameters(self, theta: np.ndarray) -> Parameters:

@@ -37,28 +37,32 @@ def climb(
         negative, start, jac=True, method="BFGS", callback=note, options={"gtol": 1e-6, "maxiter": max_iter}
     )
     values = [objective.loglik(point) for point in points]
-    return polish(objective, Path(tuple(points), tuple(values), count[0], False, ""), max_iter=max_iter)
+    return polish(
+        objective, Path(tuple(points), tuple(values), count[0], False, ""), max_iter=max_iter + 1 - len(points)
+    )
 
 
 def polish(objective: Objective, path: Path, *, max_iter: int) -> Path:
     """Go on from the end of a path by Newton steps that raise the objective, to a gradient of 0."""
     points, values = list(path.points), list(path.objective)
     evaluations, size = path.evaluations, np.inf
-    for _ in range(min(_NEWTON, max_iter)):
+    why = f"after {_NEWTON} Newton steps" if max_iter >= _NEWTON else "stopped at max_iter"
+    for left in range(min(_NEWTON, max_iter), -1, -1):
         gradient = objective.loglik_and_gradient(points[-1])[1]
         size = float(np.abs(gradient).max(initial=0.0)) / objective.n_rows
-        if size < _TOP:
+        if not size >= _TOP or not left:
             break
         step = _direction(objective.hessian(points[-1]), gradient)
         evaluations += 2 * len(step) + 1
         ahead = _uphill(objective, points[-1], values[-1], step)
         if ahead is None:
+            why = "and no step raises the objective"
             break
         points.append(ahead[0])
         values.append(ahead[1])
     converged = size < 1e-6
     reason = f"the gradient is {f'below {_TOP:g}' if size < _TOP else f'{size:.1g}'} per row"
-    reason += "" if converged else ", and no step raises the objective"
+    reason += "" if converged else f", {why}"
     return Path(tuple(points), tuple(values), evaluations, converged, reason)
 
 

@@ -31,7 +31,9 @@ def write(fit: Any, folder: Path) -> Path:
     (folder / "spec.yaml").write_text(fit.spec.to_yaml(), encoding="utf-8")
     about = {name: getattr(fit, name) for name in ("columns", "terms", *_SCALARS)}
     about["start"] = {str(k): float(v) for k, v in fit.start.items()}
-    about["indicators"] = [{"name": i.name, "terms": i.terms, "rho": i.rho} for i in fit.indicators]
+    about["indicators"] = [
+        {"name": i.name, "terms": i.terms, "rho": i.rho, "between": i.between} for i in fit.indicators
+    ]
     if fit.prior is not None:
         about["prior"] = {"kind": type(fit.prior).__name__, **asdict(fit.prior)}
     if fit.data is not None:
@@ -71,7 +73,9 @@ def read(folder: Path, curvature: Callable[[Moments, Penalty, np.ndarray], Any])
     prior = about.get("prior")
     made = {name: about[name] for name in _SCALARS}
     indicators = tuple(
-        IndicatorEstimate(one["name"], tuple(one["terms"]), arrays[f"indicator_{k}"], one["rho"])
+        IndicatorEstimate(
+            one["name"], tuple(one["terms"]), arrays[f"indicator_{k}"], one["rho"], one.get("between", " ~ ")
+        )
         for k, one in enumerate(about["indicators"])
     )
     return {

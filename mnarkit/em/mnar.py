@@ -11,24 +11,26 @@ from mnarkit.data import IncompleteData
 from mnarkit.em.ascent import climb, polish
 from mnarkit.em.fit import EMFit
 from mnarkit.em.loop import Criterion, Path, iterate
-from mnarkit.em.modes import documented_start, find_modes
-from mnarkit.em.names import IndicatorEstimate
+from mnarkit.em.modes import APART, documented_start, find_modes
+from mnarkit.em.names import IndicatorEstimate, finite_values
 from mnarkit.em.normal import mar_start
 from mnarkit.em.objective import Objective
 from mnarkit.em.selection import selection_map
 from mnarkit.em.start import Point, to_standard
 from mnarkit.em.two_step import two_step
-from mnarkit.errors import SpecError
+from mnarkit.errors import DataError, SpecError
 from mnarkit.normal.parameters import Parameters
 from mnarkit.normal.sources import moments_of
 from mnarkit.priors import Prior, centre
-from mnarkit.spec.check import check, identification
+from mnarkit.spec.check import check, identification, orthants
+from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Settings", "mnar_fit", "two_step_fit"]
 
 _FLAT = 1e-10  # smallest over largest eigenvalue of the information scaled to a diagonal of 1: flat up to rounding
+_UNTOLD = 20.0  # standard error, in standard deviations of the column, of a parameter that nothing tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +45,37 @@ class Settings:
 
 
 def mnar_fit(spec: Spec, data: IncompleteData, start: Any, settings: Settings) -> EMFit:
-    """Maximise log f(y_seen, r | θ); selection models by EM, others by quasi-Newton, both to a gradient of 0."""
+    """Maximise log f(y_seen, r | θ), to a gradient of 0.
+
+    Selection models by EM, but with correlated propensities, as other beliefs, by quasi-Newton.
+    """
     check(spec, data)
-    objective = Objective.of(spec, data)
-    began = _began(spec, data, objective, start)
+    fitted = fitted_table(spec, data)
+    objective = Objective.of(spec, fitted)
+    began = _began(spec, fitted, objective, start)
     theta = objective.theta(began)
+    if not np.isfinite(objective.loglik(theta)):
+        raise SpecError("the log likelihood at start= is not finite; take values nearer to the data")
     path = _ascend(spec, objective, theta, settings)
     top = path.points[-1]
-    modes = find_modes(objective, began, top) if objective.indicators else pd.DataFrame()
     covariance, flat = _covariance(objective, top)
+    searched = objective.indicators and path.converged and flat is None
+    modes = find_modes(objective, began, top) if searched else pd.DataFrame()
     notes = (
         *([] if path.converged else [path.reason]),
         *_held(spec),
         *_about_modes(modes),
         *([flat] if flat else []),
         *identification(spec),
+        *orthants(spec, data),
     )
     return _fit(spec, data, objective, path, modes, notes, covariance)
 
 
 def _ascend(spec: Spec, objective: Objective, theta: np.ndarray, settings: Settings) -> Path:
     plain = all(isinstance(b, Selection) for b in spec.selections) and spec.selections
-    if not plain or objective.amounts:
+    together = objective.rows.arrays[-1].any()  # EM's moments are those of one sign at a time
+    if not plain or objective.amounts or together:
         return climb(objective, theta, max_iter=settings.max_iter, watch=settings.watch)
     path = iterate(
         selection_map(objective),
@@ -89,9 +100,14 @@ def _began(spec: Spec, data: IncompleteData, objective: Objective, start: Any) -
             "start= of a selection, Heckman or of='model' spec is 'available' (two-step for Heckman, else the MAR "
             f"maximum), a fit of the same spec, or its parameters by name, not {start!r}"
         )
-    p, q = objective.shape
-    point: Point | None = mar_start(moments_of(spec.mar(), data), objective.scaling)
-    return documented_start(objective, point if point is not None else (np.zeros((p, q)), np.eye(p)))
+    moments = moments_of(spec.mar(), data)
+    point: Point | None = mar_start(moments, objective.scaling)
+    if point is None:
+        raise DataError(
+            f"the data determine one of {', '.join(map(repr, moments.columns))} by the others where they are seen "
+            "together; leave it out (mk.em(spec.mar(), df) names it)"
+        )
+    return documented_start(objective, point)
 
 
 def _named(objective: Objective, values: Mapping[str, float] | pd.Series) -> Parameters:
@@ -103,7 +119,7 @@ def _named(objective: Objective, values: Mapping[str, float] | pd.Series) -> Par
             f"start= by name needs {len(names)} parameters ({', '.join(names[:4])}, ...); "
             f"{f'{missing[0]!r} is missing' if missing else f'{odd[0]!r} is none of them'}"
         )
-    vector = np.array([float(given[n]) for n in names])
+    vector = finite_values(given, names)
     (p, q), at = objective.shape, 0
     coef, at = vector[: p * q].reshape(p, q), p * q
     cov = np.zeros((p, p))
@@ -133,6 +149,15 @@ def _covariance(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray | N
         told = ", ".join(map(repr, names[:4])) or "some parameters"
         return None, f"no standard errors: the likelihood is flat at its maximum, the data do not tell {told}"
     inverse = (vectors / values) @ vectors.T / np.outer(size, size)
+    worst = int(np.argmax(np.diag(inverse)))
+    if not inverse[worst, worst] < _UNTOLD**2:
+        moved = np.abs(objective.own_slopes(theta)[:, worst])
+        name = objective.names[int(np.argmax(moved))]
+        return None, (
+            f"no standard errors: the data do not tell {name!r}; the likelihood keeps rising, or stays as it is, "
+            "however far it moves (its predictor separates the rows, or columns are never seen together); leave it "
+            "out, or fix it"
+        )
     slopes = objective.own_slopes(theta)
     return slopes @ inverse @ slopes.T, None
 
@@ -148,7 +173,7 @@ def _about_modes(modes: pd.DataFrame) -> list[str]:
     if others.empty:
         return said
     best = others.iloc[0]
-    higher = best["loglik"] > mine["loglik"]
+    higher = best["loglik"] > mine["loglik"] + APART
     telling = ", ".join(f"{n} = {best[n]:.4g}" for n in modes.columns[4:])
     return [
         *said,

@@ -15,11 +15,11 @@ from mnarkit.errors import ConvergenceError
 from mnarkit.normal.layout import Indicator
 from mnarkit.normal.parameters import Parameters
 
-__all__ = ["documented_start", "find_modes"]
+__all__ = ["APART", "documented_start", "find_modes"]
 
 _RHO = (-0.99, -0.9, -0.5, 0.5, 0.9, 0.99)
 _SLOPES = (-2.0, -0.5, 0.5, 2.0)  # per standard deviation of the column
-_APART = 1e-3  # log likelihoods closer than this, at estimates closer than 1 %, are one maximum
+APART = 1e-3  # log likelihoods closer than this, at estimates closer than 1 %, are one maximum
 _EDGE = 1 - 1e-4  # |ρ| above this is at the boundary
 _STEPS = 500
 
@@ -128,7 +128,7 @@ def _put(values: object, k: int, value: object) -> list[object]:
 
 def _same(objective: Objective, one: np.ndarray, other: np.ndarray) -> bool:
     near = np.allclose(objective.own(one), objective.own(other), rtol=0.01, atol=0.01)
-    return near and abs(objective.loglik(one) - objective.loglik(other)) < _APART
+    return near and abs(objective.loglik(one) - objective.loglik(other)) < APART
 
 
 def _says_mnar(name: str, objective: Objective) -> bool:

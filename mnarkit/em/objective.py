@@ -14,18 +14,9 @@ import numpy as np
 
 from mnarkit.data import IncompleteData
 from mnarkit.em.names import IndicatorEstimate, coef_names, cov_names
-from mnarkit.normal.layout import (
-    Indicator,
-    KernelData,
-    Layout,
-    Scaling,
-    designs_of,
-    kernel_data,
-    lay_out,
-    own_units_map,
-    standardise,
-)
+from mnarkit.normal.layout import Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
+from mnarkit.normal.scaling import Scaling, own_units_map, standardise
 from mnarkit.priors import Prior, centre, prior_table
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
@@ -128,16 +119,28 @@ class Objective:
     @property
     def size(self) -> int:
         """Free parameters."""
+        return self._n_moments + sum(one.n_free for one in self.indicators)
+
+    @property
+    def _n_moments(self) -> int:
+        """Free parameters of coefficients and covariance."""
         p, q = self.shape
-        return p * q + p * (p + 1) // 2 + sum(one.n_free for one in self.indicators)
+        structure = self.layout.structure
+        return p * q + p * (p + 1) // 2 if structure is None else sum(structure.sizes(q))
+
+    def _moments(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        p, q = self.shape
+        if self.layout.structure is not None:
+            return self.layout.structure.moments(self.layout.structure.from_free(theta, q))
+        root = np.zeros((p, p), dtype=theta.dtype)
+        root[np.tril_indices(p)] = theta[p * q :]
+        root[np.diag_indices(p)] = np.exp(np.diag(root))
+        return theta[: p * q].reshape(p, q), root @ root.T
 
     def parameters(self, theta: np.ndarray) -> Parameters:
         """Name the parts of θ, real or complex."""
-        p, q = self.shape
-        at = p * q + p * (p + 1) // 2
-        root = np.zeros((p, p), dtype=theta.dtype)
-        root[np.tril_indices(p)] = theta[p * q : at]
-        root[np.diag_indices(p)] = np.exp(np.diag(root))
+        at = self._n_moments
+        coef, cov = self._moments(theta[:at])
         betas, rhos = [], []
         for one in self.indicators:
             free = one.free_map.shape[1]
@@ -145,24 +148,30 @@ class Objective:
             at += free
             rhos.append(one.rho if one.rho is not None else np.tanh(theta[at]) if one.has_rho else None)
             at += one.has_rho and one.rho is None
-        return Parameters(theta[: p * q].reshape(p, q), root @ root.T, betas, rhos, self.amounts)
+        return Parameters(coef, cov, betas, rhos, self.amounts)
 
     def theta(self, parameters: Parameters) -> np.ndarray:
         """Undo `parameters`; coefficients that are fixed are left out."""
-        p, _ = self.shape
-        root = np.linalg.cholesky(parameters.cov)
-        root[np.diag_indices(p)] = np.log(np.diag(root))
-        parts = [np.asarray(parameters.coef).ravel(), root[np.tril_indices(p)]]
+        parts = [self._free_moments(np.asarray(parameters.coef), parameters.cov)]
         for one, beta, rho in zip(self.indicators, parameters.indicators, parameters.rho, strict=True):
             parts.append(np.linalg.lstsq(one.free_map, beta - one.fixed)[0])
             if one.has_rho and one.rho is None:
                 parts.append(np.array([np.arctanh(rho)]))
         return np.concatenate(parts)
 
+    def _free_moments(self, coef: np.ndarray, cov: np.ndarray) -> np.ndarray:
+        """Free parameters of coefficients and covariance; of the nearest ones that a structure has."""
+        structure = self.layout.structure
+        if structure is not None:
+            return structure.to_free(structure.nearest(coef, cov))
+        p, _ = self.shape
+        root = np.linalg.cholesky(cov)
+        root[np.diag_indices(p)] = np.log(np.diag(root))
+        return np.concatenate([coef.ravel(), root[np.tril_indices(p)]])
+
     def loglik_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Take the log likelihood of the standardised columns, constant included, and ∂/∂θ, (k,)."""
-        arguments = self._arguments(theta)
-        value, *slopes = _kernel("loglik_and_gradient")(*arguments, *self.rows.arrays)
+        value, *slopes = self._kernel(theta)
         gradient = np.zeros(len(theta))
         if not np.isfinite(value):
             return -np.inf, gradient
@@ -173,10 +182,22 @@ class Objective:
 
     def loglik(self, theta: np.ndarray) -> float:
         """Take the log likelihood of the standardised columns."""
-        return float(_kernel("loglik_and_gradient")(*self._arguments(theta), *self.rows.arrays)[0])
+        return float(self._kernel(theta)[0])
+
+    def _kernel(self, theta: np.ndarray) -> tuple[Any, ...]:
+        """Value and gradient in the kernel's arguments; -inf alone where numbers can no longer say them."""
+        with np.errstate(all="ignore"):
+            arguments = self._arguments(theta)
+        if not all(np.isfinite(a).all() for a in arguments):
+            return (-np.inf,)
+        try:
+            return _kernel("loglik_and_gradient")(*arguments, *self.rows.arrays)
+        except ZeroDivisionError:  # |ρ| is 1 to the last bit
+            return (-np.inf,)
 
     def _arguments(self, theta: np.ndarray) -> tuple[np.ndarray, ...]:
-        return kernel_parameters(self.parameters(theta), self.standard, self.rows)
+        with np.errstate(over="ignore", invalid="ignore"):  # a line search may look beyond numbers: no likelihood there
+            return kernel_parameters(self.parameters(theta), self.standard, self.rows)
 
     def hessian(self, theta: np.ndarray, step: float = 1e-5) -> np.ndarray:
         """∂²/∂θ∂θ' by central differences of the exact gradient, (k, k): good to step² times fourth derivatives."""
@@ -200,7 +221,15 @@ class Objective:
             name = _shown(indicator, self.layout.columns)
             more += [f"{name} ~ {term}" for term in indicator.terms]
             more += [f"rho({self.layout.columns[indicator.column]})"] if one.has_rho else []
+        more += [f"{self._of_structure[0]}: {name}" for name in self._of_structure[1]]
         return [*coef_names(self.layout.columns, self.layout.terms), *cov_names(self.layout.columns), *more]
+
+    @property
+    def _of_structure(self) -> tuple[str, list[str]]:
+        structure = self.layout.structure
+        if structure is None:
+            return "", []
+        return structure.kind, structure.names(self.layout.columns, self.layout.terms)
 
     def own(self, theta: np.ndarray) -> np.ndarray:
         """All parameters in the columns' own units, in the order of `names`; θ real or complex."""
@@ -212,6 +241,11 @@ class Objective:
         for one, beta, rho in zip(self.indicators, par.indicators, par.rho, strict=True):
             parts.append(one.own @ beta)
             parts += [np.array([rho])] if one.has_rho else []
+        structure = self.layout.structure
+        if structure is not None:
+            pieces = structure.from_free(theta[: self._n_moments], self.shape[1])
+            center = self.scaling.center[0]
+            parts.append(structure.own(pieces, scale[0], center, self.scaling.x_map, intercept))
         return np.concatenate(parts)
 
     def own_slopes(self, theta: np.ndarray) -> np.ndarray:
@@ -232,6 +266,8 @@ class Objective:
                 IndicatorEstimate(name, indicator.terms, values[at:end], float(values[end]) if one.has_rho else None)
             )
             at = end + one.has_rho
+        if self.layout.structure is not None:
+            made.append(IndicatorEstimate(self._of_structure[0], tuple(self._of_structure[1]), values[at:], None, ": "))
         return values[: p * q].reshape(p, q), cov + np.tril(cov, -1).T, tuple(made)
 
 

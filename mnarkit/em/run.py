@@ -21,7 +21,8 @@ from mnarkit.em.units import Units
 from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.normal.moments import Moments
 from mnarkit.normal.sources import is_table, moments_of, require_columns
-from mnarkit.spec.check import check, check_beliefs, identification, named_columns
+from mnarkit.normal.structure import structure_of
+from mnarkit.spec.check import check, check_beliefs, identification, named_columns, orthants
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec, require_spec
 
@@ -125,7 +126,8 @@ def em(
     else:
         made = _belief(spec, df, start, prior, method, (tol, max_iter, criterion, accelerate, progress))
     rests = identification(spec)
-    for note in (n for n in made.notes if n not in _applied(spec)):
+    silent = (*_applied(spec), *(orthants(spec, made.data) if made.data is not None else ()))
+    for note in (n for n in made.notes if n not in silent):
         warnings.warn(note, IdentificationWarning if note in rests else ConvergenceWarning, stacklevel=2)
     return made
 
@@ -133,7 +135,7 @@ def em(
 def _is_mar(spec: Spec) -> bool:
     """Whether the likelihood is that of MAR: amounts that are added afterwards do not touch it."""
     inside = any(c.of == "model" for belief in spec.pattern_mixtures for c in belief.components)
-    return not spec.selections and not inside
+    return not spec.selections and not inside and structure_of(spec.model) is None
 
 
 def _belief(

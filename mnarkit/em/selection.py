@@ -48,7 +48,7 @@ class _Products:
 
 def selection_map(objective: Objective) -> Callable[[np.ndarray], Step]:
     """EM's map of θ for a spec whose beliefs are selection models without amounts inside the likelihood."""
-    _, _, _, start, sign, x, y, w, w_start, weights, slopes, sizes = objective.rows.arrays
+    _, _, _, start, sign, x, y, w, w_start, weights, slopes, sizes, _ = objective.rows.arrays
     seen = objective.rows.patterns.seen
     xx = x.T @ x
 

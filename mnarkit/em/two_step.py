@@ -70,7 +70,10 @@ def _probit(w: np.ndarray, recorded: np.ndarray) -> tuple[np.ndarray, np.ndarray
         toward = sign * (w @ gamma)
         mills = np.exp(-0.5 * toward**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(toward))
         information = w.T @ ((mills * (mills + toward))[:, None] * w)
-        step = np.linalg.solve(information, w.T @ (sign * mills))
+        try:
+            step = np.linalg.solve(information, w.T @ (sign * mills))
+        except np.linalg.LinAlgError:
+            break
         largest = np.abs(w @ step).max()
         gamma = gamma + step * min(1.0, 2.0 / max(largest, 1e-300))
         if largest < 1e-10:

@@ -15,7 +15,7 @@ from mnarkit.spec.missingness import PatternMixture
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 
-__all__ = ["Imputations"]
+__all__ = ["Imputations", "numbered"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,7 @@ class Imputations:
         """Stack the completed tables, as R's mice: `.imp` from 1 (0 is the incomplete table) and `.id`, the index."""
         frames = [self.data.frame, *self] if include_original else list(self)
         first = 0 if include_original else 1
-        return pd.concat([_numbered(frame, first + k) for k, frame in enumerate(frames)], ignore_index=True)
+        return pd.concat([numbered(frame, first + k) for k, frame in enumerate(frames)], ignore_index=True)
 
     def to_wide(self) -> pd.DataFrame:
         """Replace the incomplete columns of the table by `column.1` … `column.m`."""
@@ -104,7 +104,8 @@ class Imputations:
         return paths
 
 
-def _numbered(frame: pd.DataFrame, k: int) -> pd.DataFrame:
+def numbered(frame: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Put `.imp` and `.id` before the columns of one table."""
     out = frame.copy()
     out.insert(
         0, ".id", frame.index.to_numpy() if not isinstance(frame.index, pd.MultiIndex) else np.arange(len(frame))

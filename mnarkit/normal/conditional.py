@@ -1,5 +1,9 @@
 """What is unseen given what is seen: moments, and exact independent draws."""
 
+from collections.abc import Callable
+from typing import Any
+
+import lazy_loader
 import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
@@ -7,6 +11,11 @@ from mnarkit.normal.layout import KernelData
 from mnarkit.normal.patterns import group_rows
 
 __all__ = ["conditional_mean", "draw_unseen", "expected_unseen", "truncated_normal"]
+
+# Numba takes a second to import; it is needed where two propensities of a row are correlated
+_kernel: Callable[[str], Any] = lazy_loader.attach(
+    "mnarkit.normal", submod_attrs={"orthants": ["mean_slopes", "pair_weights", "quantile_given_below"]}
+)[0]
 
 
 def conditional_mean(y: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +65,7 @@ def draw_unseen(
         Consumed in the same amount whatever the values are.
     """
     coef, covs, on_y, on_x, own, var = arguments
-    _, seen, group, start, sign, x, _, w, w_start, weights, slopes, sizes = data.arrays
+    _, seen, group, start, sign, x, _, w, w_start, weights, slopes, sizes, joint = data.arrays
     out, mean = y.copy(), x @ coef.T
     noise = rng.standard_normal(y.shape)
     uniform = rng.random((len(y), 2 * len(sizes))) if len(sizes) else np.empty((len(y), 0))
@@ -72,7 +81,13 @@ def draw_unseen(
         full = out[rows]
         full[:, m] = mean[here][:, m] + (full[:, o] - mean[here][:, o]) @ slope.T
         deviation = noise[rows][:, m] @ _root(rest).T
-        for k in np.flatnonzero(np.any(on_y[:, m] != 0, axis=1) & (sign[g] != 0)):
+        both = np.flatnonzero(joint[g])
+        if len(both):
+            u = _means(both, full, x[here], w[here], arguments, w_start)
+            pair = u, on_y[np.ix_(both, m)], rest, var[both], sign[g, both], (weights[both], slopes[both], sizes[both])
+            levels = uniform[np.ix_(rows, 2 * both + 1)]
+            deviation += _given_both(deviation, pair, uniform[rows, 2 * both[0]], levels, error[np.ix_(rows, both)])
+        for k in _alone(on_y[:, m], sign[g], both):
             columns = slice(w_start[k], w_start[k + 1])
             u = full @ on_y[k] + x[here] @ on_x[k] + w[here, columns] @ own[columns]
             link = weights[k, : sizes[k]], slopes[k, : sizes[k]]
@@ -87,7 +102,7 @@ def draw_unseen(
 def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.ndarray) -> np.ndarray:
     """E[y | y_o, r, θ] of every row, (n, p); arguments as in `draw_unseen`."""
     coef, covs, on_y, on_x, own, var = arguments
-    _, seen, group, start, sign, x, _, w, w_start, weights, slopes, sizes = data.arrays
+    _, seen, group, start, sign, x, _, w, w_start, weights, slopes, sizes, joint = data.arrays
     out, mean = y.copy(), x @ coef.T
     for g, mask in enumerate(seen.astype(bool)):
         o, m, rows = np.flatnonzero(mask), np.flatnonzero(~mask), data.patterns.rows(g)
@@ -100,7 +115,13 @@ def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.n
         full = out[rows]
         full[:, m] = mean[here][:, m] + (full[:, o] - mean[here][:, o]) @ slope.T
         moved = np.zeros((len(rows), len(m)))
-        for k in np.flatnonzero(np.any(on_y[:, m] != 0, axis=1) & (sign[g] != 0)):
+        both = np.flatnonzero(joint[g])
+        if len(both):
+            u, a = _means(both, full, x[here], w[here], arguments, w_start), on_y[np.ix_(both, m)]
+            links = weights[both], slopes[both], sizes[both]
+            inner = a @ rest @ a.T
+            moved = _kernel("mean_slopes")(u, np.diag(inner), inner[0, 1], var[both], sign[g, both], *links) @ a @ rest
+        for k in _alone(on_y[:, m], sign[g], both):
             u = (
                 full @ on_y[k]
                 + x[here] @ on_x[k]
@@ -112,6 +133,25 @@ def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.n
             )
         out[np.ix_(rows, m)] = full[:, m] + moved
     return out
+
+
+def _alone(on_unseen: np.ndarray, sign: np.ndarray, both: np.ndarray) -> list[int]:
+    """Find the propensities that read unseen values, without those that are taken together."""
+    return [int(k) for k in np.flatnonzero(np.any(on_unseen != 0, axis=1) & (sign != 0)) if k not in both]
+
+
+def _means(
+    both: np.ndarray,
+    full: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    arguments: tuple[np.ndarray, ...],
+    w_start: np.ndarray,
+) -> np.ndarray:
+    """Means of these propensities given what is seen, (rows, 2)."""
+    _, _, on_y, on_x, own, _ = arguments
+    own_part = [w[:, w_start[k] : w_start[k + 1]] @ own[w_start[k] : w_start[k + 1]] for k in both]
+    return full @ on_y[both].T + x @ on_x[both].T + np.column_stack(own_part)
 
 
 def _pull(u: np.ndarray, v: float, t: float, sign: float, weights: np.ndarray, slopes: np.ndarray) -> np.ndarray:
@@ -138,6 +178,31 @@ def _given_sign(
     z = truncated_normal(u, spread[component], sign, level)
     free = u + deviation @ a + np.sqrt(t) / slopes[component] * error
     return np.outer((z - free) / spread[component] ** 2, rest @ a)
+
+
+def _given_both(
+    deviation: np.ndarray, pair: tuple, pick: np.ndarray, level: np.ndarray, error: np.ndarray
+) -> np.ndarray:
+    """`_given_sign` for two propensities: the first by inversion given both signs, the second given the first."""
+    u, a, rest, t, sign, (weights, slopes, sizes) = pair
+    inner = a @ rest @ a.T
+    c = inner[0, 1]
+    part = _kernel("pair_weights")(u, np.diag(inner), c, t, sign, weights, slopes, sizes)
+    share = np.exp(part - part.max(axis=1, keepdims=True)).cumsum(axis=1)
+    component = np.divmod((share < pick[:, None] * share[:, -1:]).sum(axis=1), sizes[1])
+    noise = t / np.column_stack([slopes[i, component[i]] for i in (0, 1)]) ** 2
+    total = noise + np.diag(inner)
+    toward = sign * u / np.sqrt(total)
+    corr = sign[0] * sign[1] * c / np.sqrt(total[:, 0] * total[:, 1])
+    first = -_kernel("quantile_given_below")(level[:, 0], toward[:, 0], toward[:, 1], corr)
+    first = u[:, 0] + sign[0] * np.sqrt(total[:, 0]) * first
+    mean = u[:, 1] + c / total[:, 0] * (first - u[:, 0])
+    left = total[:, 1] - c**2 / total[:, 0]
+    second = truncated_normal(mean, np.sqrt(left), sign[1], level[:, 1])
+    gap = np.column_stack([first, second]) - u - deviation @ a.T - np.sqrt(noise) * error
+    on_second = (gap[:, 1] - c / total[:, 0] * gap[:, 0]) / left
+    on_first = (gap[:, 0] - c * on_second) / total[:, 0]
+    return np.column_stack([on_first, on_second]) @ a @ rest
 
 
 def _root(cov: np.ndarray) -> np.ndarray:

@@ -35,6 +35,12 @@ class Hazard:
         """Columns of the previous and of the current value of each hazard."""
         return tuple((self.order[t - 1], self.order[t]) for t in self.at)
 
+    @property
+    def reads(self) -> list[tuple[int, ...]]:
+        """Of those, the ones with a coefficient."""
+        used = [made[-2:].any(axis=1) for made in self.maps]
+        return [tuple(j for j, on in zip(pair, u, strict=True) if on) for pair, u in zip(self.pairs, used, strict=True)]
+
     def signs(self, seen: np.ndarray) -> np.ndarray:
         """+1 where a pattern leaves at the wave, -1 where it stays, 0 where it has left before: (G, K)."""
         left = leaving_wave(seen[:, list(self.order)])

@@ -8,8 +8,9 @@ from mnarkit.condition import condition, evaluate
 from mnarkit.data import IncompleteData
 from mnarkit.families import LINKS
 from mnarkit.formula import Design, design, parse
-from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave, standard_maps
+from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave
 from mnarkit.normal.patterns import Patterns, cross_products, group_rows
+from mnarkit.normal.structure import Structure, structure_of
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Scale, Selection, Shift
 from mnarkit.spec.spec import Spec
@@ -19,13 +20,10 @@ __all__ = [
     "Designs",
     "Indicator",
     "Layout",
-    "Scaling",
     "amounts_of",
     "designs_of",
     "kernel_data",
     "lay_out",
-    "own_units_map",
-    "standardise",
 ]
 
 
@@ -78,6 +76,13 @@ class Indicator:
         """How many indicators of the kernel it stands for."""
         return len(self.hazard.at) if self.hazard is not None else 1
 
+    @property
+    def reads(self) -> list[tuple[int, ...]]:
+        """The modelled columns that each indicator of the kernel depends on."""
+        if self.hazard is not None:
+            return self.hazard.reads
+        return [(self.column,) if self.recorded else self.slopes]
+
     def signs(self, seen: np.ndarray) -> np.ndarray:
         """+1 where the indicator is 1 in a pattern, -1 where it is 0, 0 where there is none: (G, n_rows)."""
         if self.hazard is not None:
@@ -108,6 +113,8 @@ class Layout:
         Modelled columns (NaN where unseen) and the predictors of the data model.
     center, scale : (p,) arrays
         y is (value - center) / scale; 0 and 1 in the columns' own units.
+    structure : Structure or None
+        Of coefficients and covariance; all columns are then standardised alike.
     """
 
     columns: tuple[str, ...]
@@ -118,6 +125,7 @@ class Layout:
     amounts: tuple[Amount, ...]
     center: np.ndarray
     scale: np.ndarray
+    structure: Structure | None = None
 
     @property
     def seen(self) -> np.ndarray:
@@ -128,18 +136,6 @@ class Layout:
     def model_amounts(self) -> tuple[Amount, ...]:
         """The amounts that stand inside the likelihood."""
         return tuple(a for a in self.amounts if a.component.of == "model")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scaling:
-    """How standardised columns were made: y = (value - center) / scale, x_z = x @ x_map, w_z = w @ w_maps[k]."""
-
-    center: np.ndarray
-    scale: np.ndarray
-    x_map: np.ndarray
-    w_maps: tuple[np.ndarray, ...]
-    x_scale: np.ndarray
-    w_scales: tuple[np.ndarray, ...]
 
 
 def designs_of(spec: Spec, data: IncompleteData) -> Designs:
@@ -184,6 +180,7 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         amounts=amounts_of(spec, data, designs.recorded_sd),
         center=np.zeros(p),
         scale=np.ones(p),
+        structure=structure_of(spec.model),
     )
 
 
@@ -232,58 +229,6 @@ def amounts_of(spec: Spec, data: IncompleteData, recorded_sd: tuple[float, ...])
         column = spec.model.columns.index(component.column)
         found.append(Amount(name, component, column, cells, recorded_sd[column], predictors))
     return tuple(found)
-
-
-def standardise(layout: Layout) -> tuple[Layout, Scaling]:
-    """Center and scale columns by their recorded means and sds; none is centered if a formula has no intercept."""
-    names = [layout.terms, *(i.w_terms for i in layout.indicators)]
-    centered = all("Intercept" in terms for terms in names)
-    scale = np.nanstd(layout.y, axis=0, ddof=1)
-    scale = np.where(scale > 0, scale, 1.0)
-    center = np.nanmean(layout.y, axis=0) if centered else np.zeros(len(scale))
-    x_map, x_scale = _predictor_map(layout.x, layout.terms, centered)
-    made = [_standard_indicator(i, centered, center, scale) for i in layout.indicators]
-    indicators = tuple(indicator for indicator, _, _ in made)
-    standard = replace(
-        layout, y=(layout.y - center) / scale, x=layout.x @ x_map, indicators=indicators, center=center, scale=scale
-    )
-    return standard, Scaling(center, scale, x_map, tuple(m for _, m, _ in made), x_scale, tuple(s for _, _, s in made))
-
-
-def _standard_indicator(
-    indicator: Indicator, centered: bool, center: np.ndarray, scale: np.ndarray
-) -> tuple[Indicator, np.ndarray, np.ndarray]:
-    """Standardise an indicator: with the map of its predictors (a hazard: of its coefficients) and their sds."""
-    w_map, w_scale = _predictor_map(indicator.w, indicator.w_terms, centered)
-    made = replace(indicator, w=indicator.w @ w_map)
-    if indicator.hazard is None:
-        return made, w_map, w_scale
-    maps, own, unit = standard_maps(indicator.hazard, indicator.w_terms, w_map, center, scale)
-    return replace(made, hazard=replace(indicator.hazard, maps=maps)), own, unit
-
-
-def own_units_map(indicator: Indicator, scaling: Scaling, k: int) -> np.ndarray:
-    """Map standardised coefficients of an indicator to own units: β = map @ β_z, both in the order of its terms."""
-    if indicator.hazard is not None:
-        return scaling.w_maps[k]
-    r = indicator.w.shape[1]
-    made = np.zeros((len(indicator.terms), len(indicator.terms)))
-    made[:r, :r] = scaling.w_maps[k]
-    for i, j in enumerate(indicator.slopes):
-        made[r + i, r + i] = 1 / scaling.scale[j]
-        if "Intercept" in indicator.terms:
-            made[indicator.terms.index("Intercept"), r + i] = -scaling.center[j] / scaling.scale[j]
-    return made
-
-
-def _predictor_map(x: np.ndarray, terms: tuple[str, ...], centered: bool) -> tuple[np.ndarray, np.ndarray]:
-    constant = np.array([name == "Intercept" for name in terms[: x.shape[1]]], dtype=bool)
-    sd = x.std(axis=0, ddof=1)
-    sd = np.where(constant | ~(sd > 0), 1.0, sd)
-    made = np.diag(1 / sd)
-    if centered and constant.any():
-        made[np.flatnonzero(constant)[0], ~constant] = -x.mean(axis=0)[~constant] / sd[~constant]
-    return made, sd
 
 
 def _model_rows(
@@ -350,6 +295,7 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
         np.ascontiguousarray(w[order]),
         np.concatenate([[0], np.cumsum([one.shape[1] for one in each])]).astype(np.int64),
         *_links(indicators),
+        joint_propensities(indicators, patterns.seen),
     )
     return KernelData(
         arrays,
@@ -363,6 +309,19 @@ def _amount_columns(layout: Layout, i: int, rows: np.ndarray) -> np.ndarray:
     component = layout.model_amounts[i].component
     of_mean = isinstance(component, Scale) or component.unit == "percent"
     return np.where(rows[:, None], layout.x if of_mean else 1.0, 0.0)
+
+
+def joint_propensities(indicators: tuple[Indicator, ...], seen: np.ndarray) -> np.ndarray:
+    """Say which propensities are correlated given what is seen, for each row of a (G, p) mask: (G, K) of 0 and 1.
+
+    They are those that read an unseen column, where several do: the unseen columns are correlated.
+    """
+    unseen = np.zeros((len(seen), 0), dtype=bool)
+    for indicator in indicators:
+        reads = np.array([[j in columns for j in range(seen.shape[1])] for columns in indicator.reads])
+        asked = indicator.signs(seen) != 0
+        unseen = np.hstack([unseen, asked & (~seen[:, None, :] & reads).any(axis=2)])
+    return (unseen & (unseen.sum(axis=1, keepdims=True) > 1)).astype(np.int64)
 
 
 def _links(indicators: tuple[Indicator, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ z_k = D_k·x + A_k·y + c_k·w_k + e_k > 0, e_k ~ N(0, t_k). Given y_o, z_k is n
     ω = S_oo⁻¹ S_om A_m,   u = (D + A_m B_m − ω'B_o) x + (A_o + ω)' y_o + c·w,   v = A_m' S_mm A_m − ω' S_om A_m,
 
 so P(sign | y_o) = Φ(± u / √(t + v)); a link that is a scale mixture of probits (logit: eight) sums
-Σ_j p_j Φ(± u / √(t / s_j² + v)).
+Σ_j p_j Φ(± u / √(t / s_j² + v)). Propensities that are correlated given y_o are left to `together`.
 Written as loops on purpose: on matrices this small they run and compile faster than the same code on `numpy.linalg`.
 """
 
@@ -17,137 +17,16 @@ from pathlib import Path
 import numba
 import numpy as np
 
+from mnarkit.normal.propensity import chain_rule, invert_seen, propensity, split
+from mnarkit.normal.signs import log_sign
+from mnarkit.normal.together import add_signs_together, signs_together
+
 __all__ = ["KERNEL_KEY", "loglik_and_gradient", "pack", "packed_loglik_and_gradient", "unit_loglik"]
 
 _LOG_2PI = math.log(2 * math.pi)
-_ROOT_2 = math.sqrt(2.0)
-_ROOT_2PI = math.sqrt(2 * math.pi)
 
 
-@numba.njit(cache=True)
-def log_normal_cdf(x):
-    """Log Φ(x) and φ(x) / Φ(x), to full precision in either tail."""
-    if x < -36.0:  # erfc is about to underflow; the next term of this series is below 1e-12
-        r = 1.0 / (x * x)
-        series = 1.0 - r * (1.0 - 3.0 * r * (1.0 - 5.0 * r * (1.0 - 7.0 * r)))
-        return -0.5 * x * x - 0.5 * _LOG_2PI - math.log(-x) + math.log(series), -x / series
-    density = math.exp(-0.5 * x * x) / _ROOT_2PI
-    if x > 1.0:
-        above = 0.5 * math.erfc(x / _ROOT_2)
-        return math.log1p(-above), density / (1.0 - above)
-    below = 0.5 * math.erfc(-x / _ROOT_2)
-    return math.log(below), density / below
-
-
-@numba.njit(cache=True)
-def log_sign_probit(u, sign, v, t, slope):
-    """Log Φ(sign u / √(t / s² + v)) and its derivatives in u, v and t."""
-    var = t / (slope * slope) + v
-    a = sign * u / math.sqrt(var)
-    value, mills = log_normal_cdf(a)
-    d_var = -0.5 * mills * a / var
-    return value, mills * sign / math.sqrt(var), d_var, d_var / (slope * slope)
-
-
-@numba.njit(cache=True)
-def log_sign(u, sign, v, t, weights, slopes, size):
-    """Log Σ_j p_j Φ(sign u / √(t / s_j² + v)) and its derivatives in u, v and t."""
-    if size == 1:
-        return log_sign_probit(u, sign, v, t, slopes[0])
-    total, d_u, d_v, d_t = 0.0, 0.0, 0.0, 0.0
-    for j in range(size):
-        square = slopes[j] * slopes[j]
-        var = t / square + v
-        a = sign * u / math.sqrt(var)
-        total += weights[j] * 0.5 * math.erfc(-a / _ROOT_2)
-        density = weights[j] * math.exp(-0.5 * a * a) / _ROOT_2PI
-        d_u += density * sign / math.sqrt(var)
-        d_v -= 0.5 * density * a / var
-        d_t -= 0.5 * density * a / (var * square)
-    if total > 1e-290:
-        return math.log(total), d_u / total, d_v / total, d_t / total
-    widest = np.argmin(slopes[:size])  # all components have underflowed: the widest is what is left
-    value, d_u, d_v, d_t = log_sign_probit(u, sign, v, t, slopes[widest])
-    return value + math.log(weights[widest]), d_u, d_v, d_t
-
-
-@numba.njit(cache=True)
-def invert_seen(S, o, k, chol, root, inv):
-    """Fill inv[:k, :k] with S_oo⁻¹; log |S_oo|, or NaN where S_oo is not positive definite."""
-    log_det = 0.0
-    for j in range(k):
-        pivot = S[o[j], o[j]]
-        for r in range(j):
-            pivot -= chol[j, r] ** 2
-        if not pivot > 0:
-            return np.nan
-        chol[j, j] = math.sqrt(pivot)
-        log_det += math.log(pivot)
-        for i in range(j + 1, k):
-            rest = S[o[i], o[j]]
-            for r in range(j):
-                rest -= chol[i, r] * chol[j, r]
-            chol[i, j] = rest / chol[j, j]
-    for j in range(k):
-        root[j, j] = 1 / chol[j, j]
-        for i in range(j + 1, k):
-            rest = 0.0
-            for r in range(j, i):
-                rest -= chol[i, r] * root[r, j]
-            root[i, j] = rest / chol[i, i]
-    for i in range(k):
-        for j in range(i + 1):
-            dot = 0.0
-            for r in range(i, k):
-                dot += root[r, i] * root[r, j]
-            inv[i, j] = inv[j, i] = dot
-    return log_det
-
-
-@numba.njit(cache=True)
-def split(seen, o, m):
-    """Fill o and m with the numbers of the seen and the unseen columns; how many are seen."""
-    k, left = 0, 0
-    for j in range(seen.shape[0]):
-        if seen[j]:
-            o[k] = j
-            k += 1
-        else:
-            m[left] = j
-            left += 1
-    return k
-
-
-@numba.njit(cache=True)
-def propensity(S, B, A, D, o, m, k, inv, cov, omega, on_x, on_y):
-    """Fill ω and the coefficients of u on x and on y (zero where unseen); v = Var(A'y | y_o)."""
-    p, q = B.shape
-    v = 0.0
-    for i in range(p - k):
-        for j in range(p - k):
-            v += A[m[i]] * S[m[i], m[j]] * A[m[j]]
-    for i in range(k):
-        cov[i] = 0.0
-        for j in range(p - k):
-            cov[i] += S[o[i], m[j]] * A[m[j]]
-    for i in range(p):
-        on_y[i] = 0.0
-    for i in range(k):
-        omega[i] = 0.0
-        for j in range(k):
-            omega[i] += inv[i, j] * cov[j]
-        on_y[o[i]] = A[o[i]] + omega[i]
-        v -= omega[i] * cov[i]
-    for l in range(q):
-        on_x[l] = D[l]
-        for j in range(p - k):
-            on_x[l] += A[m[j]] * B[m[j], l]
-        for i in range(k):
-            on_x[l] -= omega[i] * B[o[i], l]
-    return max(v, 0.0)
-
-
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def seen_values(n, T, B, inv, log_det, o, k, dB, dS):
     """Add the normal part of one pattern to dB and dS; its log density from n rows with cross-products T."""
     q = B.shape[1]
@@ -181,43 +60,10 @@ def seen_values(n, T, B, inv, log_det, o, k, dB, dS):
     return -0.5 * n * (k * _LOG_2PI + log_det) - 0.5 * trace
 
 
-@numba.njit(cache=True)
-def chain_rule(B, S, A, o, m, k, inv, omega, g_x, g_y, g_v, dB, dS, dA, dD):
-    """Carry the gradient in (on_x, on_y, v) back to B, S, A and D."""
-    p, q = B.shape
-    g_omega, h = np.empty(k), np.empty(k)
-    for l in range(q):
-        dD[l] += g_x[l]
-    for i in range(k):
-        dA[o[i]] += g_y[o[i]]
-        g_omega[i] = g_y[o[i]]
-        for l in range(q):
-            g_omega[i] -= B[o[i], l] * g_x[l]
-            dB[o[i], l] -= omega[i] * g_x[l]
-    for i in range(k):
-        h[i] = 0.0
-        for j in range(k):
-            h[i] += inv[i, j] * g_omega[j]
-    for j in range(p - k):
-        c = m[j]
-        for l in range(q):
-            dA[c] += B[c, l] * g_x[l]
-            dB[c, l] += A[c] * g_x[l]
-        for i in range(p - k):
-            dA[c] += 2 * g_v * S[c, m[i]] * A[m[i]]
-            dS[c, m[i]] += g_v * A[c] * A[m[i]]
-        for i in range(k):
-            dA[c] += S[c, o[i]] * (h[i] - 2 * g_v * omega[i])
-            cross = 0.5 * h[i] * A[c] - g_v * omega[i] * A[c]
-            dS[o[i], c] += cross
-            dS[c, o[i]] += cross
-    for i in range(k):
-        for j in range(k):
-            dS[o[i], o[j]] += g_v * omega[i] * omega[j] - 0.5 * (h[i] * omega[j] + omega[i] * h[j])
-
-
-@numba.njit(cache=True)
-def loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes):
+@numba.njit(cache=True, error_model="numpy")
+def loglik_and_gradient(
+    B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes, joint
+):
     """Log f(y_o, r) over all rows, and its gradient in (B, S, A, D, c, t).
 
     Parameters
@@ -233,6 +79,8 @@ def loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y,
         Rows sorted by pattern, unseen y zero; empty where there is no indicator.
     w_start, weights, slopes, sizes : (K + 1,), (K, J), (K, J), (K,) arrays
         The columns of w of indicator k, and its link as a mixture of probits.
+    joint : (G, K) array
+        1 where the propensity is correlated, given what pattern g sees, with the others of that pattern that have 1.
 
     Returns
     -------
@@ -262,7 +110,7 @@ def loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y,
         if k:
             value += seen_values(rows, cross[g], B, inv, log_det, o, k, dB, dS[group[g]])
         for i in range(A.shape[0]):
-            if sign[g, i] == 0:  # no indicator in these rows
+            if sign[g, i] == 0 or joint[g, i]:  # no indicator in these rows, or one of several
                 continue
             v = propensity(cov_g, B, A[i], D[i], o, m, k, inv, cov, omega, on_x, on_y)
             g_x[:] = 0.0
@@ -288,6 +136,12 @@ def loglik_and_gradient(B, S, A, D, c, t, cross, seen, group, start, sign, x, y,
                 for l in range(w_start[i], w_start[i + 1]):
                     dc[l] += d_u * w[row, l]
             chain_rule(B, cov_g, A[i], o, m, k, inv, omega, g_x, g_y, g_v, dB, dS[group[g]], dA[i], dD[i])
+        members = np.flatnonzero(joint[g])
+        if len(members):
+            value += add_signs_together(
+                cov_g, B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y, w, w_start,
+                weights, slopes, sizes, dB, dS[group[g]], dA, dD, dc, dt,
+            )  # fmt: skip
     return value, dB, dS, dA, dD, dc, dt
 
 
@@ -296,21 +150,21 @@ def pack(arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
 
     Every separate array that a compiled sampler reads costs it seconds of compile time.
     """
-    cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes = arrays
+    cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes, joint = arrays
     head = [len(group), y.shape[1], cross.shape[1], len(x), w.shape[1], len(sizes), weights.shape[1]]
-    whole = [np.array(head), seen.ravel(), group, start, w_start, sizes]
+    whole = [np.array(head), seen.ravel(), group, start, w_start, sizes, joint.ravel()]
     reals = [a.ravel() for a in (cross, sign, x, y, w, weights, slopes)]
     return np.concatenate(reals), np.concatenate(whole).astype(np.int64)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def take(values, at, rows, columns):
     """Take the next rows x columns of a vector, and say where the rest begins."""
     end = at + rows * columns
     return values[at:end].reshape((rows, columns)), end
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole):
     """`loglik_and_gradient` on what `pack` made."""
     whole = whole.astype(np.int64)  # PyMC stores whole numbers in 32 bits
@@ -320,6 +174,7 @@ def packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole):
     start = whole[at + G : at + 2 * G + 1]
     w_start = whole[at + 2 * G + 1 : at + 2 * G + K + 2]
     sizes = whole[at + 2 * G + K + 2 : at + 2 * G + 2 * K + 2]
+    joint, _ = take(whole, at + 2 * G + 2 * K + 2, G, K)
     cross, at = take(reals, 0, G * size, size)
     sign, at = take(reals, at, G, K)
     x, at = take(reals, at, n, size - p)
@@ -329,12 +184,12 @@ def packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole):
     slopes, at = take(reals, at, K, J)
     cross = cross.reshape((G, size, size))
     return loglik_and_gradient(
-        B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes
+        B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes, joint
     )
 
 
-@numba.njit(cache=True)
-def unit_loglik(B, S, A, D, c, t, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes, out):
+@numba.njit(cache=True, error_model="numpy")
+def unit_loglik(B, S, A, D, c, t, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes, joint, out):
     """Fill out (n,) with log f(y_o, r) of each row, rows sorted by pattern; arguments as in `loglik_and_gradient`."""
     p, q = B.shape
     chol, root, inv = np.empty((p, p)), np.empty((p, p)), np.empty((p, p))
@@ -353,7 +208,7 @@ def unit_loglik(B, S, A, D, c, t, seen, group, start, sign, x, y, w, w_start, we
                 for j in range(k):
                     out[row] -= 0.5 * dev[i] * inv[i, j] * dev[j]
         for i in range(A.shape[0]):
-            if sign[g, i] == 0:
+            if sign[g, i] == 0 or joint[g, i]:
                 continue
             v = propensity(S[group[g]], B, A[i], D[i], o, m, k, inv, cov, omega, on_x, on_y)
             for row in range(start[g], start[g + 1]):
@@ -365,7 +220,16 @@ def unit_loglik(B, S, A, D, c, t, seen, group, start, sign, x, y, w, w_start, we
                 for l in range(w_start[i], w_start[i + 1]):
                     u += c[l] * w[row, l]
                 out[row] += log_sign(u, sign[g, i], v, t[i], weights[i], slopes[i], sizes[i])[0]
+        members = np.flatnonzero(joint[g])
+        if len(members):
+            signs_together(
+                S[group[g]], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y, w, w_start,
+                weights, slopes, sizes, out,
+            )  # fmt: skip
 
 
 # PyTensor finds compiled code by this key alone: a kernel that changes under an old key would silently run old code
-KERNEL_KEY = hashlib.sha256(Path(__file__).read_bytes() + numba.__version__.encode()).hexdigest()
+_SOURCES = [
+    Path(__file__).with_name(f"{name}.py") for name in ("likelihood", "together", "propensity", "orthants", "signs")
+]
+KERNEL_KEY = hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES) + numba.__version__.encode()).hexdigest()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mnarkit.normal.hazard import Hazard
 from mnarkit.normal.layout import Amount, KernelData, Layout
 from mnarkit.spec.missingness import Scale
 
@@ -47,17 +48,13 @@ def kernel_parameters(par: Parameters, layout: Layout, data: KernelData, xp: Any
     p, q = len(layout.columns), len(layout.terms) + sum(_width(layout, i) for _, i in data.pieces)
     if not layout.indicators:
         return coef, cov, np.zeros((0, p)), np.zeros((0, q)), np.zeros(0), np.zeros(0)
-    numbers = range(len(layout.indicators))
-    on_y, on_x, own, var = zip(
-        *(row for k in numbers for row in _indicator_rows(par, layout, k, coef, q, xp)), strict=True
-    )
-    return coef, cov, xp.stack(on_y), xp.stack(on_x), xp.concatenate(own), xp.stack(var)
+    blocks = [_indicator_rows(par, layout, k, coef, q, xp) for k in range(len(layout.indicators))]
+    on_y, on_x, own, var = (xp.concatenate(list(parts)) for parts in zip(*blocks, strict=True))
+    return coef, cov, on_y, on_x, own, var
 
 
-def _indicator_rows(
-    par: Parameters, layout: Layout, k: int, coef: Any, q: int, xp: Any
-) -> list[tuple[Any, Any, Any, Any]]:
-    """Give (a, d, c, t) of z = a'y + d'x + c'w + e, Var e = t; a hazard has one a wave.
+def _indicator_rows(par: Parameters, layout: Layout, k: int, coef: Any, q: int, xp: Any) -> tuple[Any, Any, Any, Any]:
+    """Give the rows (a, d, c, t) of z = a'y + d'x + c'w + e, Var e = t; a hazard has one a wave.
 
     Heckman's is c'w + ρ (y - Bx) / σ + e, t = 1 - ρ².
     """
@@ -65,16 +62,23 @@ def _indicator_rows(
     p, r = len(layout.columns), indicator.w.shape[1]
     one = np.eye(p)
     if indicator.hazard is not None:
-        waves = zip(indicator.hazard.pairs, indicator.hazard.maps, strict=True)
-        each = [(pair, made @ beta) for pair, made in waves]
-        none, free = np.zeros(q) * beta[0], 1.0 + 0.0 * beta[0]
-        return [(one[before] * at[r] + one[now] * at[r + 1], none, at[:r], free) for (before, now), at in each]
+        return _hazard_rows(indicator.hazard, beta, p, q, r, xp)
     if indicator.recorded:
         j, rho = indicator.column, par.rho[k]
         slope = rho / xp.sqrt(par.cov[j, j])
-        return [(one[j] * slope, -slope * coef[j], beta, 1.0 - rho**2)]
-    on_y = sum((one[j] * beta[r + i] for i, j in enumerate(indicator.slopes)), start=np.zeros(p) * beta[0])
-    return [(on_y, np.zeros(q) * beta[0], beta[:r], 1.0 + 0.0 * beta[0])]
+        return (one[j] * slope)[None, :], (-slope * coef[j])[None, :], beta, (1.0 - rho**2) * np.ones(1)
+    on_y: Any = sum((one[j] * beta[r + i] for i, j in enumerate(indicator.slopes)), start=np.zeros(p) * beta[0])
+    return on_y[None, :], (np.zeros(q) * beta[0])[None, :], beta[:r], np.ones(1) + 0.0 * beta[0]
+
+
+def _hazard_rows(hazard: Hazard, beta: Any, p: int, q: int, r: int, xp: Any) -> tuple[Any, Any, Any, Any]:
+    """All waves by two products: every coefficient is linear in beta, and many small ones take long to compile."""
+    waves = len(hazard.at)
+    on_y, on_w = np.zeros((waves, p, len(hazard.terms))), np.zeros((waves, r, len(hazard.terms)))
+    for t, ((before, now), made) in enumerate(zip(hazard.pairs, hazard.maps, strict=True)):
+        on_w[t], on_y[t, before], on_y[t, now] = made[:r], made[r], made[r + 1]
+    none, free = np.zeros((waves, q)) * beta[0], np.ones(waves) + 0.0 * beta[0]
+    return xp.dot(on_y, beta), none, xp.dot(on_w.reshape(waves * r, len(hazard.terms)), beta), free
 
 
 def residual_sd(cov: Any, column: int, predictors: tuple[int, ...], xp: Any = np) -> Any:

@@ -18,7 +18,17 @@ from mnarkit.spec.missingness import Heckman, PatternMixture, Selection, Shift
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 
-__all__ = ["check", "check_beliefs", "check_late", "check_rows", "identification", "named_columns"]
+__all__ = [
+    "check",
+    "check_beliefs",
+    "check_late",
+    "check_rows",
+    "identification",
+    "named_columns",
+    "orthants",
+]
+
+_MOST_TOGETHER = 2  # propensities of a row that may be correlated given what is seen
 
 
 def check(spec: Spec, data: IncompleteData) -> None:
@@ -237,18 +247,35 @@ def _model_amounts(spec: Spec) -> None:
 
 
 def _propensities(spec: Spec, data: IncompleteData) -> None:
-    """Refuse propensities that are correlated given what is seen: their joint probability is an orthant's."""
-    if len(spec.selections) < 2 and not any(isinstance(b, Dropout) for b in spec.selections):
-        return
+    """Refuse more than two propensities that are correlated given what is seen."""
+    many = _correlated(spec, data) > _MOST_TOGETHER
+    if many.any():
+        columns = ", ".join(repr(b.columns[0]) for b in spec.selections)
+        raise SpecError(
+            f"{int(many.sum())} rows have unseen values in more than {_MOST_TOGETHER} of the selection models of "
+            f"{columns}, and the joint probability of so many is not supported; model {_MOST_TOGETHER} of these "
+            "indicators, and take the others as ignorable or as a PatternMixture"
+        )
+
+
+def _correlated(spec: Spec, data: IncompleteData) -> np.ndarray:
+    """Count the propensities of each row that read unseen values, and so are correlated given the seen ones, (n,)."""
     columns = spec.model.columns
     seen = np.column_stack([data.seen(c) for c in columns])
-    both = np.sum([rows for b in spec.selections for rows in _with_unseen(b, columns, seen)], axis=0) > 1
-    if both.any():
-        raise SpecError(
-            f"{int(both.sum())} rows have unseen values in more than one selection model "
-            f"({'; '.join(b.formula for b in spec.selections)}); their joint probability is not supported: "
-            "model one indicator, and take the other as ignorable or as a PatternMixture"
-        )
+    unseen_in = [rows for b in spec.selections for rows in _with_unseen(b, columns, seen)]
+    return np.sum(unseen_in, axis=0) if unseen_in else np.zeros(data.n, dtype=np.int64)
+
+
+def orthants(spec: Spec, data: IncompleteData) -> tuple[str, ...]:
+    """Say in a sentence how rows with correlated propensities are computed; nothing if there are none."""
+    rows = int((_correlated(spec, data) == _MOST_TOGETHER).sum())
+    if not rows:
+        return ()
+    names = ", ".join(b.columns[0] for b in spec.selections)
+    return (
+        f"in {rows} of {data.n} rows two of the propensities of {names} are correlated given what is seen; their joint "
+        "probability is a bivariate normal's, in closed form",
+    )
 
 
 def _with_unseen(belief: Selection | Heckman | Dropout, columns: tuple[str, ...], seen: np.ndarray) -> list[np.ndarray]:

@@ -41,7 +41,7 @@ def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteDa
             f"nobody leaves after the first wave: no row of {data.n} has a last run of holes in "
             f"{', '.join(belief.waves[1:])}; leave Dropout out"
         )
-    _monotone(belief, seen, left, data.n)
+    _come_back(belief, seen, left, data.n)
     built = design(belief.parsed, data, leave_out=(CURRENT, PREVIOUS))
     full_rank(built.matrix, built, f"the predictors in {belief.formula!r}")
     reads = [n for n, used in zip((PREVIOUS, CURRENT), belief.reads, strict=True) if used]
@@ -65,14 +65,15 @@ def _in_order(belief: Dropout, seen: np.ndarray, n: int) -> None:
         )
 
 
-def _monotone(belief: Dropout, seen: np.ndarray, left: np.ndarray, n: int) -> None:
+def _come_back(belief: Dropout, seen: np.ndarray, left: np.ndarray, n: int) -> None:
     gaps = ~seen & (np.arange(seen.shape[1])[None, :] < left[:, None])
-    rows = int(gaps.any(axis=1).sum())
-    if rows and any(belief.reads):
+    many = np.sum(unseen_in_hazards(belief, seen), axis=0) > 2
+    if many.any():
         raise DataError(
-            f"{rows} of {n} rows come back after a hole ({int(gaps.sum())} holes before the last recorded wave): "
-            "dropout is not monotone: leave those waves' later values out of the fit (as if the row had left at its "
-            "first hole), or model the hazard without current and previous, which leaves intermittent holes MAR"
+            f"{int(gaps.any(axis=1).sum())} of {n} rows come back after a hole ({int(gaps.sum())} holes before the "
+            f"last recorded wave), and {int(many.sum())} of them have more than two hazards that read unseen values: "
+            "dropout is not monotone; leave those rows' values after their first hole out, as if they had left there, "
+            "or model the hazard without current and previous, which leaves intermittent holes MAR"
         )
 
 

@@ -1,18 +1,18 @@
 """Data models: what the values, seen or not, are taken to follow."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
-from mnarkit.priors import Prior, PriorItems, prior_items
+from mnarkit.spec.growth import Growth
+from mnarkit.spec.model_priors import Priors, model_priors
 
-__all__ = ["DataModel", "MvNormal", "Regression"]
+__all__ = ["DataModel", "Growth", "MvNormal", "Regression"]
 
-type Priors = Mapping[str, Prior] | tuple[tuple[str, Prior], ...] | None
+type Covariance = Literal["UN", "CS", "CSH", "AR(1)", "ARH(1)", "TOEP", "TOEPH"]
 
-_PRIORS = {"coef": "a slope", "intercept": "an intercept", "sd": "a residual sd", "corr": "the residual correlations"}
+COVARIANCES = ("UN", "CS", "CSH", "AR(1)", "ARH(1)", "TOEP", "TOEPH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Regression:
         if self.family != "normal":
             raise SpecError(f"the family {self.family!r} is not known; Regression has 'normal'")
         object.__setattr__(self, "formula", parsed.text)
-        object.__setattr__(self, "priors", _model_priors(self.priors, "Regression", without=("corr",)))
+        object.__setattr__(self, "priors", model_priors(self.priors, "Regression", without=("corr",)))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -85,6 +85,9 @@ class MvNormal:
         The modelled columns, any of them with holes.
     given : str
         Right-hand side of a formula over fully seen columns; `"1"`, means alone, is the model of PROC MI.
+    covariance : {"UN", "CS", "CSH", "AR(1)", "ARH(1)", "TOEP", "TOEPH"}
+        Unstructured, compound symmetry, first-order autoregression or Toeplitz (columns in their order), as SAS names
+        them: with H one residual sd a column, without it one for all.
     priors : mapping of str to Prior, optional
         For `coef` (all slopes), `intercept`, `sd` and `corr`; by default normal(0, 10), normal(0, 10),
         half_student_t(3, 2.5) and lkj(1), on the standardised columns.
@@ -103,9 +106,10 @@ class MvNormal:
 
     columns: tuple[str, ...]
     given: str = "1"
+    covariance: Covariance = "UN"
     priors: Priors = None
 
-    def __init__(self, *columns: str, given: str = "1", priors: Priors = None) -> None:
+    def __init__(self, *columns: str, given: str = "1", covariance: Covariance = "UN", priors: Priors = None) -> None:
         if not columns or not all(isinstance(c, str) and c for c in columns):
             raise SpecError(f"MvNormal takes the names of one or more columns, not {columns!r}")
         twice = sorted({c for c in columns if columns.count(c) > 1})
@@ -117,9 +121,14 @@ class MvNormal:
         both = sorted({c for term in parsed.terms for c in term.columns} & set(columns))
         if both:
             raise SpecError(f"{both[0]!r} is a modelled column and stands in given= too; it can be one of them")
+        if covariance not in COVARIANCES:
+            raise SpecError(f"covariance= is one of {', '.join(COVARIANCES)}, not {covariance!r}")
+        if covariance != "UN" and len(columns) < 3:
+            raise SpecError(f"covariance={covariance!r} needs at least 3 columns, not {len(columns)}; use 'UN'")
         object.__setattr__(self, "columns", tuple(columns))
         object.__setattr__(self, "given", parsed.text)
-        object.__setattr__(self, "priors", _model_priors(priors, "MvNormal"))
+        object.__setattr__(self, "covariance", covariance)
+        object.__setattr__(self, "priors", model_priors(priors, "MvNormal"))
 
     @property
     def predictors(self) -> Formula:
@@ -128,31 +137,14 @@ class MvNormal:
 
     def __str__(self) -> str:
         given = "" if self.given == "1" else f", given {self.given}"
-        return f"({', '.join(self.columns)}) jointly normal{given}"
+        shape = "" if self.covariance == "UN" else f", covariance {self.covariance}"
+        return f"({', '.join(self.columns)}) jointly normal{given}{shape}"
 
 
-type DataModel = Regression | MvNormal
+type DataModel = Regression | MvNormal | Growth
 
 
 def _text_formula(text: object, what: str) -> Formula:
     if not isinstance(text, str):
         raise FormulaError(f"{what} takes a formula as text, not {text!r}")
     return parse(text)
-
-
-def _model_priors(priors: Priors, what: str, *, without: tuple[str, ...] = ()) -> PriorItems:
-    items = prior_items(priors, what)
-    known = {name: text for name, text in _PRIORS.items() if name not in without}
-    for name, prior in items:
-        if name not in known:
-            raise SpecError(f"{what} has no prior {name!r}; it has {', '.join(known)}")
-        if not isinstance(prior, Prior):
-            raise SpecError(f"{what}: the prior of {known[name]} is a Prior, not {prior!r}")
-        wanted = {"sd": ("half_normal", "half_student_t"), "corr": ("lkj",)}.get(name, ("normal", "student_t"))
-        if prior.family not in wanted:
-            raise SpecError(f"{what}: the prior of {known[name]} is {' or '.join(wanted)}, not {prior.family!r}")
-        if name == "intercept" and prior.unit == "raw":
-            raise SpecError(
-                f"{what}: the intercept's prior is at the centre of the predictors, in sd; unit='raw' is not for it"
-            )
-    return items

@@ -9,7 +9,7 @@ from typing import Any
 
 from mnarkit.errors import SpecError
 from mnarkit.priors import Amount, Prior
-from mnarkit.spec.data_models import MvNormal, Regression
+from mnarkit.spec.data_models import Growth, MvNormal, Regression
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import VERSION, to_dict, to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
@@ -19,7 +19,7 @@ from mnarkit.spec.text import MAX_BYTES, parse_json, parse_yaml
 
 __all__ = ["from_dict", "from_json", "from_yaml", "read_spec", "to_dict", "to_json", "to_yaml"]
 
-_MODELS = (Regression, MvNormal)
+_MODELS = (Regression, MvNormal, Growth)
 _BELIEFS = (MAR, Selection, Heckman, Dropout, PatternMixture, Reference)
 _COMPONENTS = (Shift, Scale)
 _FILE_KEYS = ("mnarkit_spec", "because", "model", "missingness")
@@ -152,7 +152,7 @@ def _construct(cls: type, content: Mapping[str, Any], at: _At) -> Any:
         if name not in content:
             raise at.error(f"has no {name}; {cls.__name__} needs {', '.join(needed)}")
     values = {name: _FIELDS[name](value, at.field(name)) for name, value in content.items()}
-    spread = values.pop({MvNormal: "columns", PatternMixture: "components"}.get(cls, ""), ())
+    spread = values.pop({MvNormal: "columns", Growth: "columns", PatternMixture: "components"}.get(cls, ""), ())
     return _build(lambda: cls(*spread, **values), at)
 
 
@@ -253,6 +253,9 @@ _FIELDS: Mapping[str, Callable[[object, _At], Any]] = {
     "columns": _texts,
     "predictors": _texts,
     "waves": _texts,
+    "covariance": _text,
+    "degree": _number,
+    "residual": _text,
     "by_wave": _texts,
     "amount": _amount,
     "priors": _priors,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mnarkit.errors import SpecError
-from mnarkit.spec.data_models import DataModel, MvNormal, Regression
+from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, Missingness, PatternMixture, Selection
@@ -21,7 +21,7 @@ class Spec:
 
     Parameters
     ----------
-    model : Regression or MvNormal
+    model : Regression, MvNormal or Growth
         The data model.
     *missingness : MAR, Selection, Heckman, Dropout, PatternMixture or Reference
         The beliefs, at most one selection model a column; none is MAR. Holes that no belief names are taken as
@@ -47,8 +47,10 @@ class Spec:
     because: str = ""
 
     def __init__(self, model: DataModel, *missingness: Missingness, because: str = "") -> None:
-        if not isinstance(model, (Regression, MvNormal)):
-            raise SpecError(f"a spec starts with a data model, Regression(...) or MvNormal(...), not {model!r}")
+        if not isinstance(model, (Regression, MvNormal, Growth)):
+            raise SpecError(
+                f"a spec starts with a data model, Regression(...), MvNormal(...) or Growth(...), not {model!r}"
+            )
         wrong = [b for b in missingness if not isinstance(b, _BELIEFS)]
         if wrong:
             raise SpecError(

@@ -17,7 +17,7 @@ import xarray as xr
 import mnarkit as mk
 from mnarkit.build import build_parts
 from mnarkit.data import IncompleteData
-from tests.benchmarks import jags
+from tests.benchmarks import jags, latent
 
 
 def least_ess(posterior: xr.Dataset) -> float:
@@ -85,25 +85,35 @@ def latent_model(table: pd.DataFrame) -> pm.Model:
     return model
 
 
-def latent_nutpie(model: pm.Model, draws: int) -> Callable[[], xr.Dataset]:
-    """Draw from it by nutpie: sampling alone."""
-    compiled = nutpie.compile_pymc_model(model, var_names=["mean", "chol_stds"])
-
-    def run() -> xr.Dataset:
-        tree = nutpie.sample(
-            compiled, draws=draws, tune=draws, chains=2, cores=2, seed=1, progress_bar=False, save_warmup=False
+def against_latent(rate: float, model: pm.Model, names: list[str], draws: tuple[int, int]) -> None:
+    """Print what both samplers reach on the model with latent values, beside our rate; draws of nutpie and of PyMC."""
+    posterior, seconds = latent.by_pymc(model, names, draws[1])
+    peers = {
+        "nutpie": timed(latent.by_nutpie(model, names, draws[0])),
+        "PyMC's own sampler": (least_ess(posterior) / seconds, seconds),
+    }
+    for name, (peer, spent) in peers.items():
+        print(
+            f"  holes as latent variables in PyMC, {name}: {peer:.1f} min-ESS/s ({spent:.0f} s): {rate / peer:.0f} x",
+            flush=True,
         )
-        return tree["posterior"].to_dataset()[["mean", "chol_stds"]]
-
-    return run
 
 
-def latent_pymc(model: pm.Model, draws: int) -> tuple[float, float]:
-    """Draw from it by PyMC's own sampler: effective draws per second and seconds of sampling, as PyMC tells them."""
-    with model:
-        tree = pm.sample(draws, tune=draws, chains=2, cores=2, random_seed=1, nuts_sampler="pymc", progressbar=False)
-    seconds = float(tree["posterior"].attrs["sampling_time"])
-    return least_ess(tree["posterior"].to_dataset()[["mean", "chol_stds"]]) / seconds, seconds
+def two_selections(n: int = 2000, draws: int = 1000, peer_draws: tuple[int, int] = (1000, 300)) -> None:
+    """Selection with two incomplete columns: both missing in a row has a bivariate orthant probability."""
+    table = latent.two_selections_table(n)
+    spec = mk.Spec(
+        mk.MvNormal("y1", "y2", given="x"), mk.Selection("missing(y1) ~ y1 + z"), mk.Selection("missing(y2) ~ y2 + z")
+    )
+    rate, seconds = timed(compiled_run(spec, table, draws))
+    both = table[["y1", "y2"]].isna().all(axis=1).mean()
+    print(
+        f"selection with two incomplete columns, n = {n:,}, both missing in {both:.0%}: {rate:.0f} min-ESS/s "
+        f"({seconds:.2f} s)",
+        flush=True,
+    )
+    model = latent.two_selections_model(table)
+    against_latent(rate, model, latent.NAMES, peer_draws)
 
 
 def selection_table(n: int = 2000) -> pd.DataFrame:
@@ -135,16 +145,9 @@ def main() -> None:
         f"{seconds_large / seconds:.2f} x the time of n = 1,000",
         flush=True,
     )
-    latent = latent_model(joint_table(1000))
-    for name, (peer, peer_seconds) in {
-        "nutpie": timed(latent_nutpie(latent, 1000)),
-        "PyMC's own sampler": latent_pymc(latent, 300),
-    }.items():
-        print(
-            f"  holes as latent variables in PyMC, {name}: {peer:.1f} min-ESS/s ({peer_seconds:.0f} s): "
-            f"{rate / peer:.0f} x",
-            flush=True,
-        )
+    names = ["mean", "chol_stds"]
+    against_latent(rate, latent_model(joint_table(1000)), names, (1000, 300))
+    two_selections()
 
     table = selection_table()
     spec = mk.Spec(mk.Regression("y ~ x1 + x2"), mk.Selection("missing(y) ~ z + y"))

@@ -1,0 +1,8 @@
+"""One analysis on every completed table, and whether it is congenial."""
+
+from mnarkit.analyze.analyze import Analysis, analyze
+from mnarkit.analyze.congenial import uncongenial
+from mnarkit.analyze.predict import predict
+from mnarkit.estimates import Estimates
+
+__all__ = ["Analysis", "Estimates", "analyze", "predict", "uncongenial"]

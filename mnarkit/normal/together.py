@@ -1,0 +1,114 @@
+"""Propensities of a row that are correlated given what is seen: their part of the log likelihood, and its gradient.
+
+Notation of `likelihood`; C is the covariance of A_j'y over the propensities of a row given y_o; together their signs
+have the probability of an orthant. C enters by v alone: C_jk = (v of A_j + A_k, less v of A_j and of A_k) / 2.
+"""
+
+import numba
+import numpy as np
+
+from mnarkit.normal.orthants import log_two_signs
+from mnarkit.normal.propensity import chain_rule, covariance_of_two, propensity
+
+__all__ = ["add_signs_together", "signs_together"]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def read_together(S, B, A, D, o, m, k, inv, omega, on_x, on_y, C):
+    """Fill ω, the coefficients of u on x and y, and C of the propensities in A and D."""
+    cov = np.empty(len(S))
+    for j in range(len(A)):
+        C[j, j] = propensity(S, B, A[j], D[j], o, m, k, inv, cov, omega[j], on_x[j], on_y[j])
+        for i in range(j):
+            C[i, j] = C[j, i] = covariance_of_two(S, A[i], A[j], o, m, k, omega[i])
+
+
+@numba.njit(cache=True, error_model="numpy")
+def row_means(row, members, on_x, on_y, c, x, y, w, w_start, u):
+    """Fill u with the means of a row's propensities given what is seen of it; unseen y are zero."""
+    for j in range(len(members)):
+        u[j] = 0.0
+        for l in range(x.shape[1]):
+            u[j] += on_x[j, l] * x[row, l]
+        for l in range(y.shape[1]):
+            u[j] += on_y[j, l] * y[row, l]
+        for l in range(w_start[members[j]], w_start[members[j] + 1]):
+            u[j] += c[l] * w[row, l]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def log_orthant(u, C, t, sign, weights, slopes, sizes, g_u, g_C, g_t):
+    """Log P(all signs), and its derivatives in u, in C (above and on the diagonal) and in t."""
+    out = np.empty(7)
+    value = log_two_signs(u, np.diag(C), C[0, 1], t, sign, weights, slopes, sizes, out)
+    g_u[0], g_u[1] = out[0], out[1]
+    g_C[0, 0], g_C[1, 1], g_C[0, 1] = out[2], out[3], out[4]
+    g_t[0], g_t[1] = out[5], out[6]
+    return value
+
+
+@numba.njit(cache=True, error_model="numpy")
+def add_signs_together(
+    S, B, A, D, c, t, o, m, k, inv, members, first, end, sign, x, y, w, w_start, weights, slopes, sizes, dB, dS, dA, dD,
+    dc, dt,
+):  # fmt: skip
+    """Add the gradient of log P(signs of the members) over the rows from first to end; its value."""
+    p, q, d = len(S), x.shape[1], len(members)
+    a, t_here, sign_here = A[members], t[members], sign[members]
+    link = weights[members], slopes[members], sizes[members]
+    omega, on_x, on_y, C = np.empty((d, p)), np.empty((d, q)), np.empty((d, p)), np.empty((d, d))
+    read_together(S, B, a, D[members], o, m, k, inv, omega, on_x, on_y, C)
+    u, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
+    g_x, g_y, total_C = np.zeros((d, q)), np.zeros((d, p)), np.zeros((d, d))
+    value = 0.0
+    for row in range(first, end):
+        row_means(row, members, on_x, on_y, c, x, y, w, w_start, u)
+        value += log_orthant(u, C, t_here, sign_here, *link, g_u, g_C, g_t)
+        for j in range(d):
+            for l in range(q):
+                g_x[j, l] += g_u[j] * x[row, l]
+            for l in range(k):
+                g_y[j, o[l]] += g_u[j] * y[row, o[l]]
+            for l in range(w_start[members[j]], w_start[members[j] + 1]):
+                dc[l] += g_u[j] * w[row, l]
+            dt[members[j]] += g_t[j]
+            for i in range(j + 1):
+                total_C[i, j] += g_C[i, j]
+    carry_back(S, B, a, o, m, k, inv, members, omega, g_x, g_y, total_C, dB, dS, dA, dD)
+    return value
+
+
+@numba.njit(cache=True, error_model="numpy")
+def carry_back(S, B, a, o, m, k, inv, members, omega, g_x, g_y, g_C, dB, dS, dA, dD):
+    """Carry the gradient in u and C back to B, S, A and D."""
+    d, p, q = len(a), len(S), g_x.shape[1]
+    nothing_x, nothing_y, nothing_D = np.zeros(q), np.zeros(p), np.zeros(q)
+    for j in range(d):
+        g_v = g_C[j, j]
+        for i in range(d):
+            g_v -= 0.5 * g_C[min(i, j), max(i, j)] if i != j else 0.0
+        at = members[j]
+        chain_rule(B, S, a[j], o, m, k, inv, omega[j], g_x[j], g_y[j], g_v, dB, dS, dA[at], dD[at])
+        for i in range(j):
+            both = np.zeros(p)
+            chain_rule(
+                B, S, a[i] + a[j], o, m, k, inv, omega[i] + omega[j], nothing_x, nothing_y, 0.5 * g_C[i, j], dB, dS,
+                both, nothing_D,
+            )  # fmt: skip
+            dA[members[i]] += both
+            dA[at] += both
+
+
+@numba.njit(cache=True, error_model="numpy")
+def signs_together(
+    S, B, A, D, c, t, o, m, k, inv, members, first, end, sign, x, y, w, w_start, weights, slopes, sizes, out
+):
+    """Add log P(signs of the members) of each row from first to end to out."""
+    p, q, d = len(S), x.shape[1], len(members)
+    omega, on_x, on_y, C = np.empty((d, p)), np.empty((d, q)), np.empty((d, p)), np.empty((d, d))
+    read_together(S, B, A[members], D[members], o, m, k, inv, omega, on_x, on_y, C)
+    link = weights[members], slopes[members], sizes[members]
+    u, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
+    for row in range(first, end):
+        row_means(row, members, on_x, on_y, c, x, y, w, w_start, u)
+        out[row] += log_orthant(u, C, t[members], sign[members], *link, g_u, g_C, g_t)

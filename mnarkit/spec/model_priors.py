@@ -1,0 +1,37 @@
+"""Priors that a data model takes, by name."""
+
+from collections.abc import Mapping
+
+from mnarkit.errors import SpecError
+from mnarkit.priors import Prior, PriorItems, prior_items
+
+__all__ = ["Priors", "model_priors"]
+
+type Priors = Mapping[str, Prior] | tuple[tuple[str, Prior], ...] | None
+
+_PRIORS = {"coef": "a slope", "intercept": "an intercept", "sd": "a residual sd", "corr": "the residual correlations"}
+
+
+def model_priors(priors: Priors, what: str, *, without: tuple[str, ...] = ()) -> PriorItems:
+    """Check the priors of a data model, as sorted items.
+
+    Raises
+    ------
+    SpecError
+        A name that the model lacks, or a family that does not go with it.
+    """
+    items = prior_items(priors, what)
+    known = {name: text for name, text in _PRIORS.items() if name not in without}
+    for name, prior in items:
+        if name not in known:
+            raise SpecError(f"{what} has no prior {name!r}; it has {', '.join(known)}")
+        if not isinstance(prior, Prior):
+            raise SpecError(f"{what}: the prior of {known[name]} is a Prior, not {prior!r}")
+        wanted = {"sd": ("half_normal", "half_student_t"), "corr": ("lkj",)}.get(name, ("normal", "student_t"))
+        if prior.family not in wanted:
+            raise SpecError(f"{what}: the prior of {known[name]} is {' or '.join(wanted)}, not {prior.family!r}")
+        if name == "intercept" and prior.unit == "raw":
+            raise SpecError(
+                f"{what}: the intercept's prior is at the centre of the predictors, in sd; unit='raw' is not for it"
+            )
+    return items
