@@ -86,6 +86,7 @@ def em(
     import mnarkit as mk
 
     belief = mk.read_spec(spec)
+    _check_method(method, belief)
     table = data if data.is_dir() else _read_table(data)
     warnings.simplefilter("ignore", mk.errors.MnarkitWarning)  # a fit prints its notes
     made = mk.em(belief.mar(), table, progress=not quiet)
@@ -168,6 +169,22 @@ def impute(
     for result in pooled.values():
         typer.echo(f"\n{result}")
     typer.echo(f"\nwritten to {run}")
+
+
+def _check_method(method: str, belief) -> None:
+    """Before the MAR baseline is fitted, which does not read it."""
+    import mnarkit as mk
+    from mnarkit.errors import SpecError
+
+    if method not in ("ML", "two-step"):
+        raise SpecError(f"--method is ML or two-step, not {method!r}")
+    heckman = len(belief.missingness) == 1 and isinstance(belief.missingness[0], mk.Heckman)
+    if method == "two-step" and not (heckman and len(belief.model.columns) == 1):
+        raise SpecError("--method two-step is for one Regression with one Heckman belief")
+    if method == "two-step" and belief.missingness[0].priors:
+        raise SpecError(
+            "--method two-step estimates every coefficient and rho; leave priors out of the spec, or use ML"
+        )
 
 
 def _check_m_and_seed(m: int, seed: int) -> None:

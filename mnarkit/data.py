@@ -13,8 +13,9 @@ import pandas as pd
 
 from mnarkit.errors import DataError, SpecError
 
-__all__ = ["IncompleteData"]
+__all__ = ["LARGEST", "IncompleteData", "check_magnitude"]
 
+LARGEST = 1e75  # its fourth power, the variance of a variance, and that of 1 / 1e75 are still numbers
 _SHOWN = 12  # as many names as an error lists
 
 
@@ -81,7 +82,7 @@ class IncompleteData:
         Raises
         ------
         DataError
-            Unknown column, not numeric, infinite values, or nothing recorded.
+            Unknown column, not numeric, infinite values, magnitudes beyond 1e±75, or nothing recorded.
         """
         values = _floats(self.require_numeric(name))
         infinite = int(np.isinf(values).sum())
@@ -89,6 +90,7 @@ class IncompleteData:
             raise DataError(f"{name!r} has {infinite} infinite values; make them missing or finite")
         if np.isnan(values).all():
             raise DataError(f"{name!r} has no recorded value in {self.n} rows; drop the column")
+        check_magnitude(name, values)
         return values
 
     def require_numeric(self, name: str) -> pd.Series:
@@ -150,6 +152,24 @@ class IncompleteData:
         return self.frame[name]
 
 
+def check_magnitude(name: str, values: np.ndarray) -> None:
+    """Refuse numbers (n,), NaN where missing, whose squares and fourth powers overflow, or vanish.
+
+    Raises
+    ------
+    DataError
+        Names the column and the magnitude.
+    """
+    low, high = (f(values, initial=e, where=~np.isnan(values)) for f, e in ((np.min, np.inf), (np.max, -np.inf)))
+    if low > high:
+        return
+    most, spread = max(abs(low), abs(high)), high / 2 - low / 2
+    if most > LARGEST:
+        raise DataError(f"{name!r} has values up to {most:.1e}; rescale it, to below {LARGEST:g} in size")
+    if 0 < spread < 1 / LARGEST:
+        raise DataError(f"{name!r} varies by {2 * spread:.1e} alone; rescale it, to above {1 / LARGEST:g}")
+
+
 def _check_shape_and_names(table: pd.DataFrame) -> None:
     rows, columns = table.shape
     if not rows or not columns:
@@ -194,7 +214,7 @@ def _not_numeric(name: str, series: pd.Series) -> str:
 def _reads_as_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 

@@ -30,7 +30,7 @@ from mnarkit.normal.sources import moments_of
 from mnarkit.normal.structure import Structure
 from mnarkit.spec.check import identification, orthants
 from mnarkit.spec.events import fitted_table
-from mnarkit.spec.spec import Spec
+from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["sample"]
 
@@ -99,6 +99,7 @@ def sample(
     >>> dict(fit.draws["posterior"].sizes)["term"]
     2
     """
+    require_spec(spec)
     _check_settings(draws, tune, chains, target_accept)
     seed = checked_seed(seed)
     data = IncompleteData.of(df)
@@ -132,7 +133,7 @@ def sample(
 
 def _check_settings(draws: int, tune: int, chains: int, target_accept: float) -> None:
     for name, value in {"draws": draws, "tune": tune, "chains": chains}.items():
-        if not isinstance(value, (int, np.integer)) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise SpecError(f"{name}= is a whole number of at least 1, not {value!r}")
     if not 0 < target_accept < 1:
         raise SpecError(f"target_accept= lies inside (0, 1), not {target_accept!r}")

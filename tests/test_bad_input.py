@@ -153,7 +153,7 @@ TABLES: dict[str, tuple[mk.Spec, pd.DataFrame, type[MnarkitError], str]] = {
         on("income ~ age + size + double"),
         T.assign(double=2 * T["age"] + 1),
         DataError,
-        "'double' among the predictors of 'income' is perfectly collinear with 'Intercept', 'age' in all 40 rows; le",
+        "'double' among the predictors of 'income' is perfectly collinear with 'age' in all 40 rows; le",
     ),
     "collinear in missingness": (
         mk.Spec(MODEL, sel("income ~ income + size + double + age")),
@@ -315,6 +315,49 @@ FILES = {
         r"s.yaml: missingness\[0\].* not known|is not a field|write 'recorded",
     ),
 }
+
+
+EXACT = pd.DataFrame({"x": range(10), "y": [2.0 * i + 1 if i % 3 else np.nan for i in range(10)]}).assign(
+    u=[0.0, 3, 1, 4, 1, 5, 9, 2, 6, 5]
+)
+LEVELS = pd.DataFrame({"g": [*"aabbcc"] * 2, "y": [1.0, 1, 4, 4, 2, 2, 1, 1, 4, 4, 2, np.nan]})
+BY_X = r"'y' is determined exactly by x \(all 6 recorded values.*leave 'y', or what determines it, out of the model$"
+
+
+@pytest.mark.parametrize(
+    ("spec", "frame", "said"),
+    [
+        (on("y ~ x"), EXACT, BY_X),
+        (on("y ~ x", mk.Heckman("recorded(y) ~ x")), EXACT, BY_X),
+        (on("y ~ x", mk.Selection("missing(y) ~ y")), EXACT, BY_X),
+        (on("y ~ x", mk.PatternMixture(mk.Shift("y", 1, unit="sd"))), EXACT, BY_X),
+        (mk.Spec(mk.MvNormal("u", "y", given="x")), EXACT, BY_X),
+        (
+            on("y ~ x + I(x**2)"),
+            pd.DataFrame({"x": [1, 2, 3, 1, 2], "y": [1.0, 4, 2, 1, 4]}),
+            r"'y' is determined exactly by x, I\(x \*\* 2\) \(all 5 recorded values",
+        ),
+        (on("y ~ g"), LEVELS, r"'y' is determined exactly by g\[T.b\], g\[T.c\] \(all 11 recorded values"),
+    ],
+)
+@pytest.mark.parametrize("verb", [mk.em, mk.build], ids=["em", "build"])
+def test_a_column_that_the_predictors_determine_is_named(
+    verb: Callable, spec: mk.Spec, frame: pd.DataFrame, said: str
+) -> None:
+    refused(lambda: verb(spec, frame), DataError, said)
+
+
+@pytest.mark.parametrize("far", [0.0, 1e6, -1e9])
+@pytest.mark.parametrize("e", [1e-12, 1e-8, 1e-7])
+def test_residuals_that_arithmetic_cannot_tell_are_none(e: float, far: float) -> None:
+    rng = np.random.default_rng(2)
+    x, z = rng.normal(size=(2, 200))
+    frame = pd.DataFrame({"x": x + far, "z": z, "y": far + 2 * x - z + e * rng.normal(size=200)})
+    refused(lambda: mk.em(on("y ~ x + z"), frame), DataError, r"'y' is determined exactly by x, z \(all 200")
+    frame["y"] += 1e-4 * rng.normal(size=200)
+    design = np.column_stack([np.ones(200), x, z])
+    left = frame["y"] - far - design @ np.linalg.lstsq(design, frame["y"] - far)[0]
+    assert mk.em(on("y ~ x + z"), frame).cov.item() == pytest.approx(np.mean(left**2), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", FILES)

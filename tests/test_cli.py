@@ -400,3 +400,40 @@ def test_wrong_usage_exits_with_2(words: tuple[str, ...], place: Path, monkeypat
     assert code == 2
     assert "Usage: " in err
     assert "Traceback" not in err
+
+
+HECKMAN = mk.Spec(mk.Regression("income ~ age"), mk.Heckman("recorded(income) ~ age")).to_yaml()
+
+
+@pytest.mark.parametrize(
+    ("spec", "method", "said"),
+    [
+        (mk.Spec(mk.Regression("income ~ age")).to_yaml(), "two", "--method is ML or two-step, not 'two'"),
+        (mk.Spec(mk.Regression("income ~ age")).to_yaml(), "two-step", "--method two-step is for one Regression with"),
+        (GOOD, "two-step", "--method two-step is for one Regression with one Heckman belief"),
+        (HECKMAN, "ml", "--method is ML or two-step, not 'ml'"),
+    ],
+)
+def test_a_method_is_refused_before_anything_is_fitted(
+    spec: str, method: str, said: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("s.yaml").write_text(spec, encoding="utf-8")
+    code, out, err = run("em", "s.yaml", "data.csv", "--method", method, "--quiet", here=monkeypatch)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"mnarkit: {said}")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a file system that nobody may write to")
+@pytest.mark.parametrize(
+    "words",
+    [("em", "spec.yaml", "data.csv", "--out"), ("explore", "data.csv", "--figures")],
+    ids=["--out", "--figures"],
+)
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(
+    words: tuple[str, ...], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = run(*words, "/proc/zz", here=monkeypatch)
+    assert (code, out) == (2, "")
+    assert err.startswith("mnarkit: '/proc/zz' cannot be made")
+    assert f"name another folder with {words[-1]}" in err
+    assert err.count("\n") == 1

@@ -246,7 +246,7 @@ REFUSED = {
     ),
     "no leavers": (
         BELIEFS["constant slopes, probit"],
-        lambda f: f.assign(w1=f["w0"], w2=f["w0"].mask(f.index == 0), w3=f["x"]),
+        lambda f: f.assign(w1=f["w0"], w2=f["w0"].mask(f.index == 0), w3=f["x"] + f["z"] ** 2),
         r"nobody leaves after the first wave: no row of 50",
     ),
     "backwards": (mk.Dropout("previous + current", waves=WAVES[::-1]), _reversed, "waves= are in their order in time"),

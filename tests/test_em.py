@@ -268,7 +268,7 @@ def test_a_flat_likelihood_is_said_in_one_line() -> None:
     table = random_table(2, holes=0.0)
     table.loc[table.index[::2], "a"] = np.nan
     table.loc[table.index[1::2], "b"] = np.nan  # never seen together: their covariance is free
-    with pytest.warns(ConvergenceWarning, match="'a' and 'b' are never seen together"):
+    with pytest.warns(ConvergenceWarning, match="'a' and 'b' are never seen together: .*arbitrary: it depends on"):
         fit = mk.em(mk.Spec(mk.MvNormal("a", "b")), table)
     assert str(fit)  # also the text shows standard errors
     with pytest.raises(MnarkitError, match=r"'a'.*'b'"):

@@ -184,6 +184,7 @@ def test_a_fit_and_its_parameters_are_starts() -> None:
         (("available-correlated", 1.5), "inside"),
         ({"a ~ Intercept": 1.0}, "is missing"),
         (0.3, "start= is"),
+        ([np.zeros(30)], "not list"),
     ],
     ids=str,
 )
@@ -191,6 +192,22 @@ def test_starts_that_are_refused(start: object, said: str) -> None:
     with pytest.raises(SpecError, match=said) as caught:
         mk.em(MEANS_ALONE, random_table(2), start=start)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, "a", None, [], np.zeros(3), True, 10**400], ids=str)
+def test_a_start_that_is_no_finite_number_is_named(value: object) -> None:
+    table = random_table(2)
+    start = {**mk.em(MEANS_ALONE, table).params, "b ~ Intercept": value}
+    with pytest.raises(SpecError, match=r"start= has 'b ~ Intercept' = .*a finite number$"):
+        mk.em(MEANS_ALONE, table, start=start)
+
+
+@pytest.mark.parametrize("name", ["b ~ Intercept", "var(b)"])
+def test_a_start_too_far_away_is_named(name: str) -> None:
+    table = random_table(2)
+    start = {**mk.em(MEANS_ALONE, table).params, name: 1e200}
+    with pytest.raises(SpecError, match=re.escape(f"start= has '{name}' ") + ".*times as large"):
+        mk.em(MEANS_ALONE, table, start=start)
 
 
 def test_a_covariance_that_is_none_is_refused() -> None:
@@ -260,6 +277,12 @@ def test_candidates_outside_the_space_are_not_taken() -> None:
     ("options", "said"),
     [
         ({"max_iter": 0}, "max_iter="),
+        ({"max_iter": True}, "max_iter="),
+        ({"tol": True}, "tol="),
+        ({"tol": np.inf}, "tol="),
+        ({"tol": "1e-8"}, "tol="),
+        ({"accelerate": "no"}, "accelerate= is True or False, not 'no'"),
+        ({"progress": 1}, "progress="),
         ({"tol": -1}, "tol="),
         ({"criterion": "x"}, "criterion="),
         ({"prior": 3}, "prior="),
@@ -269,6 +292,26 @@ def test_candidates_outside_the_space_are_not_taken() -> None:
 def test_options_that_are_refused(options: dict, said: str) -> None:
     with pytest.raises(SpecError, match=said):
         mk.em(MEANS_ALONE, random_table(2), **options)
+
+
+def test_a_tolerance_of_single_precision_is_a_number() -> None:
+    assert mk.em(MEANS_ALONE, random_table(2), tol=np.float32(1e-6), max_iter=np.int64(500)).converged
+
+
+@pytest.mark.parametrize("verb", [mk.em, mk.sample, mk.build], ids=lambda verb: verb.__name__)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("a ~ 1", 'mk.Spec(mk.Regression("a ~ 1"))'),
+        (mk.Regression("a ~ 1"), 'mk.Spec(mk.Regression("a ~ 1"))'),
+        (mk.MvNormal("a", "b"), 'mk.Spec(mk.MvNormal("a", "b"))'),
+        (None, 'mk.Spec(mk.Regression("y ~ x"))'),
+    ],
+    ids=str,
+)
+def test_a_data_model_without_its_spec_is_shown_how_to_wrap_it(verb: object, given: object, said: str) -> None:
+    with pytest.raises(SpecError, match="^a spec is needed, not .*" + re.escape(said)):
+        verb(given, random_table(2))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

@@ -571,3 +571,81 @@ def test_the_summary_says_what_a_stranger_needs():
     ):
         assert said in text
     assert max(map(len, text.splitlines())) <= 110
+
+
+# ---- dates of any year, and labels that tell segments apart
+
+DAY, TIME, UTC = dt.date, dt.datetime, dt.UTC
+ANY_YEAR = {
+    "days": pd.Series([DAY(1, 1, 1), DAY(9999, 1, 1), DAY(1970, 1, 2), None] * 15, dtype=object),
+    "times": pd.Series([TIME(1, 1, 1), TIME(9999, 1, 1), TIME(1970, 1, 2), None] * 15, dtype=object),
+    "aware": pd.Series([TIME(y, 1, d, tzinfo=UTC) for y, d in ((1, 1), (9999, 1), (1970, 2))] * 20, dtype=object),
+    "seconds": pd.Series(np.array(["0001-01-01", "9999-01-01", "1970-01-02", "NaT"] * 15, dtype="datetime64[s]")),
+    "arrow": pd.Series([DAY(1, 1, 1), DAY(9999, 1, 1), DAY(1970, 1, 2), None] * 15, dtype=pd.ArrowDtype(pa.date32())),
+}
+
+
+@pytest.mark.parametrize("name", ANY_YEAR)
+def test_dates_of_any_year_are_days(name: str):
+    frame = pd.DataFrame({"d": ANY_YEAR[name], "y": [1.0, np.nan, 2.0, 3.0, 4.0] * 12})
+    days = columns(frame)[0].values
+    assert days[:3].tolist() == [-719162.0, 2932532.0, 1.0]
+    found = mk.explore(frame, by="d")
+    assert found.by["segment"].tolist()[:3] == ["0001-01-01", "1970-01-02", "9999-01-01"]
+    assert "0001-01-01" in str(found)
+
+
+def test_parquet_dates_of_1500_are_days():
+    table = pa.table({"d": pa.array([DAY(1500, 1, 1), DAY(2000, 5, 1), None] * 20), "y": [1.0, None, 2.0] * 20})
+    assert mk.explore(table, by="d").by["segment"].tolist() == ["1500-01-01", "2000-05-01", "(missing)"]
+
+
+def test_huge_durations_are_days():
+    held = pd.Series([dt.timedelta.max, dt.timedelta.min, dt.timedelta(hours=12)] * 5, dtype=object)
+    np.testing.assert_allclose(columns(pd.DataFrame({"d": held}))[0].values[:3], [1e9, -999999999, 0.5], rtol=1e-12)
+
+
+def test_times_with_and_without_a_zone_are_refused():
+    held = pd.Series([TIME(2000, 1, 1), TIME(2000, 1, 1, tzinfo=UTC), TIME(2001, 1, 1)], dtype=object)
+    with pytest.raises(
+        DataError, match=r"^'d' has 1 times with a time zone and 2 without; give all of them one, or none"
+    ):
+        mk.explore(pd.DataFrame({"d": held}))
+
+
+def test_whole_numbers_beyond_double_precision_are_refused():
+    frame = pd.DataFrame({"d": pd.Series([10**309, 1, None], dtype=object)})
+    with pytest.raises(DataError, match=r"^'d' has whole numbers beyond 1.8e308.*rescale it$"):
+        mk.explore(frame)
+    with pytest.raises(DataError, match=r"^'d' is not numeric"):
+        mk.em(mk.Spec(mk.Regression("d ~ 1")), frame)
+
+
+LABELS = {
+    "times of one day": pd.date_range("2000-01-01", periods=60, freq="7min"),
+    "few times": pd.Series(pd.to_datetime(["2000-01-01 10:00", "2000-01-01 11:00"])).repeat(30),
+    "four digits": [1.00001, 1.00002, 1.00003] * 20,
+    "bins of four digits": 1 + np.arange(60) * 1e-9,
+    "number beside text": pd.Series([1, "1"] * 30, dtype=object),
+    "truth beside text": pd.Series([True, "True"] * 30, dtype=object),
+    "(missing) beside holes": pd.Series(["(missing)", None, "a"] * 20, dtype=object),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_segments_have_labels_of_their_own(name: str):
+    frame = pd.DataFrame({"g": pd.Series(np.asarray(LABELS[name])), "y": [1.0, np.nan, 2.0, 3.0, np.nan, 4.0] * 10})
+    found = mk.explore(frame, by="g")
+    assert found.by["segment"].is_unique
+    assert found.by["n"].sum() == 60
+    assert len(found.by) > 1
+    assert found.predictors["feature"].is_unique
+    if frame["g"].isna().any():
+        assert found.by["segment"].tolist() == ["'(missing)'", "a", "(missing)"]
+
+
+@pytest.mark.parametrize("factor", [1e155, 1e-200])
+def test_magnitudes_whose_squares_overflow_are_named(factor: float):
+    frame = pd.DataFrame({"a": np.arange(30) * factor, "b": [1.0, np.nan, 2.0] * 10})
+    with pytest.raises(DataError, match=r"^'a' (has values up to|varies by) \d.*e[+-]\d+.*; rescale it"):
+        mk.explore(frame)

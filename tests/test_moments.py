@@ -273,6 +273,128 @@ def test_tables_that_are_refused(name: str, chunked: bool, tmp_path: Path) -> No
     assert "\n" not in str(caught.value)
 
 
+def years(n_each: int = 6) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    year = np.repeat(np.arange(2000.0, 2021.0), n_each)
+    t = year - 2010
+    y = 3 + 0.5 * t - 0.02 * t**2 + 0.003 * t**3 + rng.normal(size=len(t))
+    table = pd.DataFrame({"y0": y, "y1": rng.normal(size=len(t)), "x1": year, "x2": year**2, "x3": year**3, "t": t})
+    table.loc[::5, "y0"] = np.nan
+    return table
+
+
+def test_predictors_that_are_nearly_collinear_are_fitted(compiled: bool) -> None:
+    table = years()
+    raw = mk.em(mk.Spec(mk.Regression("y0 ~ x1 + x2 + x3")), table)
+    centered = mk.em(mk.Spec(mk.Regression("y0 ~ t + I(t**2) + I(t**3)")), table)
+    rel = 1e-6
+    assert raw.loglik == pytest.approx(centered.loglik, abs=rel)
+    assert raw.cov.item() == pytest.approx(centered.cov.item(), rel=rel)
+    assert raw.coef[0, 3] == pytest.approx(centered.coef[0, 3], rel=rel)
+    assert raw.std_errors.iloc[3] == pytest.approx(centered.std_errors.iloc[3], rel=rel)
+    pd.testing.assert_series_equal(mk.em(raw.spec, table, start=raw).params, raw.params, rtol=10 * rel)
+    lazy = mk.em(raw.spec, dd.from_pandas(table, npartitions=3))
+    assert lazy.loglik == pytest.approx(centered.loglik, abs=rel)
+
+
+def test_nearly_collinear_predictors_without_an_intercept(compiled: bool) -> None:
+    table = years().dropna()
+    table["x2"] = table["x1"] * (1 + 1e-4 * np.sin(np.arange(len(table))))
+    fit = mk.em(mk.Spec(mk.Regression("y0 ~ 0 + x1 + x2")), table)
+    expected, left, *_ = np.linalg.lstsq(table[["x1", "x2"]].to_numpy(), table["y0"].to_numpy())
+    np.testing.assert_allclose(fit.coef[0], expected, rtol=1e-6)
+    assert fit.cov.item() == pytest.approx(left.item() / len(table), rel=1e-9)
+
+
+RANK = {
+    "exactly": (
+        lambda t: t.assign(x2=2 * t["x1"] - 3),
+        r"'x2' among .* is perfectly collinear with 'x1' in all \d+ ro",
+    ),
+    "nearly": (
+        lambda t: t.assign(x2=t["x1"] + 1e-7 * np.sin(np.arange(len(t)))),
+        r"'x2' among .* is nearly collinear with 'x1' in all \d+ rows.*1 - R² = .*e-1\d",
+    ),
+    "constant": (lambda t: t.assign(x2=0.1), r"'x2' among the predictors of .* is constant in all \d+ rows"),
+    "determined": (
+        lambda t: t.assign(y1=(1 + 2 * t["x1"] - t["x2"]).where(t["y1"].notna())),
+        r"^'y1' is determined exactly by x1, x2 \(all \d+ recorded values",
+    ),
+    "determined up to 1e-8": (
+        lambda t: t.assign(y1=(1 + 2 * t["x1"] + 1e-8 * t["y0"].fillna(0) / 1e4).where(t["y1"].notna())),
+        r"^'y1' is determined exactly by x1 \(all",
+    ),
+}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("name", RANK)
+def test_one_rule_of_rank_for_tables_of_every_kind(name: str, chunked: bool, compiled: bool, tmp_path: Path) -> None:
+    change, said = RANK[name]
+    table = change(drawn(11, n=300))
+    source: object = table
+    if chunked:
+        table.to_parquet(tmp_path / "t.parquet")
+        source = tmp_path
+    with pytest.raises(DataError, match=said) as caught:
+        mk.em(spec_of(), source)
+    assert "\n" not in str(caught.value)
+
+
+BROKEN = {
+    "a broken part": ("b.parquet", b"garbage" * 10),
+    "an empty part": ("b.parquet", b""),
+    "a foreign file": ("notes.txt", b"hello"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_part_that_is_no_parquet_is_named(name: str, tmp_path: Path) -> None:
+    file, content = BROKEN[name]
+    drawn(1).to_parquet(tmp_path / "a.parquet")
+    (tmp_path / file).write_bytes(content)
+    for source in (tmp_path, ds.dataset(str(tmp_path))):
+        with pytest.raises(DataError, match=f"^the part '{file}' cannot be read as Parquet") as caught:
+            mk.em(spec_of(), source)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_path_to_a_csv_is_told_what_a_source_is(tmp_path: Path) -> None:
+    drawn(1).to_csv(tmp_path / "t.csv")
+    with pytest.raises(DataError, match=r"t.csv' cannot be read as Parquet .* with pd.read_csv$"):
+        mk.em(spec_of(), tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_part_without_a_value_is_missing(first: bool, tmp_path: Path) -> None:
+    table = drawn(10)
+    empty = table.assign(y0=None)
+    table.to_parquet(tmp_path / "b.parquet")
+    empty.to_parquet(tmp_path / ("a.parquet" if first else "c.parquet"))
+    both = pd.concat([table, table.assign(y0=np.nan)])
+    np.testing.assert_allclose(mk.em(spec_of(), tmp_path).params, mk.em(spec_of(), both).params, rtol=1e-6)
+
+
+def test_columns_in_the_names_of_folders_are_columns(tmp_path: Path) -> None:
+    table = drawn(10).assign(x1=lambda t: np.arange(len(t)) % 3)
+    table.to_parquet(tmp_path, partition_cols=["x1"])
+    expected = mk.em(spec_of(), table).params
+    for source in (tmp_path, ds.dataset(str(tmp_path), partitioning="hive")):
+        np.testing.assert_allclose(mk.em(spec_of(), source).params, expected, rtol=1e-6)
+
+
+def test_late_amounts_are_checked_whatever_the_size(tmp_path: Path) -> None:
+    table = drawn(10)
+    table.to_parquet(tmp_path / "t.parquet")
+    many = pd.concat([table] * 500, ignore_index=True)
+    spec = spec_of().under(mk.PatternMixture(mk.Shift("y0", 1, unit="sd", where="zzz > 0")))
+    for source in (table, many, tmp_path, dd.from_pandas(table, npartitions=2)):
+        with pytest.raises(MnarkitError, match="'zzz'"):
+            mk.em(spec, source)
+    with pytest.raises(SpecError, match=r"none of the .* is where x1 > 1e9"):
+        mk.em(spec_of().under(mk.PatternMixture(mk.Shift("y0", 1, unit="sd", where="x1 > 1e9"))), many)
+
+
 def test_sources_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not there"):
         mk.em(spec_of(), tmp_path / "nothing")
@@ -281,3 +403,36 @@ def test_sources_that_are_refused(tmp_path: Path) -> None:
         mk.em(spec_of(given="log(x1)"), tmp_path)
     with pytest.raises(DataError, match="no column 'y4'"):
         mk.em(spec_of(p=5), tmp_path)
+
+
+@pytest.mark.parametrize("which", ["y0", "x1"])
+@pytest.mark.parametrize("factor", [1e155, 1e100, 1e-100, 1e-200])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_magnitudes_whose_squares_overflow_are_named(
+    which: str, factor: float, chunked: bool, compiled: bool, tmp_path: Path
+) -> None:
+    table = drawn(2)
+    table[which] *= factor
+    source: object = table
+    if chunked:
+        table.to_parquet(tmp_path / "t.parquet")
+        source = tmp_path
+    with pytest.raises(DataError, match=rf"^'{which}' (has values|is of magnitude|varies by) .*e[+-]\d+.*; rescale it"):
+        mk.em(spec_of(), source)
+
+
+@pytest.mark.parametrize("value", [1e200, 1e308])
+def test_one_late_value_that_overflows_is_told(value: float, monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
+    table = drawn(2, n=300)
+    table.loc[250, "y0"] = value
+    monkeypatch.setattr(sources, "_BLOCK", 100)
+    with pytest.raises(DataError, match=r"^'y0' .*rescale it"):
+        moments_of(spec_of(), table)
+
+
+@pytest.mark.parametrize("factor", [1e70, 1e-70])
+def test_a_fit_scales_with_its_table_as_far_as_numbers_go(factor: float, compiled: bool) -> None:
+    table = drawn(2)
+    plain, scaled = mk.em(spec_of(), table), mk.em(spec_of(), table * factor)
+    np.testing.assert_allclose(scaled.cov / factor**2, plain.cov, rtol=1e-5)
+    np.testing.assert_allclose(scaled.std_errors.iloc[-1] / factor**2, plain.std_errors.iloc[-1], rtol=1e-5)

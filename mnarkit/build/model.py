@@ -17,7 +17,7 @@ from mnarkit.normal.scaling import Scaling, standardise
 from mnarkit.normal.structure import from_partial
 from mnarkit.spec.check import check
 from mnarkit.spec.events import fitted_table
-from mnarkit.spec.spec import Spec
+from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["Built", "build", "build_parts"]
 
@@ -68,6 +68,7 @@ def build(spec: Spec, df: object) -> pm.Model:
     >>> [v.name for v in model.free_RVs]
     ['coef_z', 'sd_z', 'missing_lwage_z']
     """
+    require_spec(spec)
     return build_parts(spec, IncompleteData.of(df)).model
 
 

@@ -16,15 +16,15 @@ from mnarkit.em.normal import MARPath, mar_path, unpack
 from mnarkit.em.notes import boundary, dependent, never_together
 from mnarkit.em.penalty import CovariancePrior, Penalty, penalty
 from mnarkit.em.progress import Progress
-from mnarkit.em.start import MARStart, Point, available, start_point
+from mnarkit.em.start import MARStart, Point, available, is_finite_number, named_point, start_point
 from mnarkit.em.units import Units
 from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.normal.moments import Moments
-from mnarkit.normal.sources import is_table, moments_of
+from mnarkit.normal.sources import is_table, moments_of, require_columns
 from mnarkit.normal.structure import structure_of
-from mnarkit.spec.check import check, identification, orthants
+from mnarkit.spec.check import check, check_beliefs, identification, named_columns, orthants
 from mnarkit.spec.events import fitted_table
-from mnarkit.spec.spec import Spec
+from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["em"]
 
@@ -117,7 +117,8 @@ def em(
     >>> fit.n, fit.converged
     (428, True)
     """
-    _check_settings(tol, max_iter, criterion, method)
+    require_spec(spec)
+    _check_settings(tol, max_iter, criterion, method, {"accelerate": accelerate, "progress": progress})
     if _is_mar(spec):
         if method != "ML":
             raise SpecError("method='two-step' is for one Regression with one Heckman belief")
@@ -159,11 +160,14 @@ def _belief(
         )
 
 
-def _check_settings(tol: float, max_iter: int, criterion: str, method: str) -> None:
-    if not isinstance(max_iter, (int, np.integer)) or max_iter < 1:
+def _check_settings(tol: float, max_iter: int, criterion: str, method: str, switches: Mapping[str, bool]) -> None:
+    if isinstance(max_iter, bool) or not isinstance(max_iter, (int, np.integer)) or max_iter < 1:
         raise SpecError(f"max_iter= is a whole number of at least 1, not {max_iter!r}")
-    if not isinstance(tol, (int, float)) or not tol >= 0:
-        raise SpecError(f"tol= is a number of at least 0, not {tol!r}")
+    if not is_finite_number(tol) or tol < 0:
+        raise SpecError(f"tol= is a finite number of at least 0, not {tol!r}")
+    for name, value in switches.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise SpecError(f"{name}= is True or False, not {value!r}")
     if criterion not in ("parameter", "loglik"):
         raise SpecError(f"criterion= is 'parameter' or 'loglik', not {criterion!r}")
     if method not in ("ML", "two-step"):
@@ -182,10 +186,12 @@ def _mar(
     progress: bool,
 ) -> EMFit:
     data = IncompleteData.of(df) if is_table(df) else None
-    if data is not None and data.n * len(spec.model.columns) <= _SMALL:
-        check(spec, data)  # its sentences know more; `moments_of` checks every table
-    if data is None and spec.reference is not None:
-        raise SpecError("a reference-based belief reads the events of the whole table; load it, or use spec.mar()")
+    if data is None:
+        _check_chunked(spec, df)
+    elif data.n * len(spec.model.columns) <= _SMALL:
+        check(spec, data)  # its sentences on the data model know more; `moments_of` checks that on every table
+    else:
+        check_beliefs(spec, data)
     moments = moments_of(spec, df if data is None else fitted_table(spec, data))
     began = start_point(_named_start(start, moments), moments)
     held = penalty(prior, np.diag(available(moments)[1]) if prior is not None else moments.scale, moments.scale)
@@ -203,6 +209,13 @@ def _mar(
     return _mar_fit(spec, data, moments, held, prior, found)
 
 
+def _check_chunked(spec: Spec, source: Any) -> None:
+    """Check what can be told of beliefs without the rows."""
+    if spec.reference is not None:
+        raise SpecError("a reference-based belief reads the events of the whole table; load it, or use spec.mar()")
+    require_columns(source, sorted({*named_columns(spec)} - {*named_columns(spec.mar())}))
+
+
 def _named_start(start: Start, moments: Moments) -> MARStart | Point:
     """Turn a fit, or parameters by name, into (coef, cov) in the columns' own units."""
     if isinstance(start, EMFit):
@@ -214,15 +227,7 @@ def _named_start(start: Start, moments: Moments) -> MARStart | Point:
         return start.coef, start.cov
     if not isinstance(start, (Mapping, pd.Series)):
         return start
-    names = [*coef_names(moments.columns, moments.terms), *cov_names(moments.columns)]
-    given = dict(start)
-    missing, odd = [n for n in names if n not in given], [n for n in given if n not in names]
-    if missing or odd:
-        raise SpecError(
-            f"start= by name needs {len(names)} parameters ({', '.join(names[:6])}, ...); "
-            f"{f'{missing[0]!r} is missing' if missing else f'{odd[0]!r} is none of them'}"
-        )
-    return unpack(np.array([float(given[n]) for n in names]), len(moments.columns), len(moments.terms))
+    return named_point(start, moments)
 
 
 def _mar_fit(
@@ -288,7 +293,7 @@ def _notes(
     if prior is None:
         said += [
             f"{a!r} and {b!r} are never seen together: nothing in the data tells their covariance given the other "
-            "columns, and the estimate of it is where EM started it"
+            "columns, and the estimate of it is arbitrary: it depends on where EM started, and on how it went"
             for a, b in never_together(moments)
         ]
     return tuple(said)

@@ -1,14 +1,18 @@
 """Where EM under MAR starts: available cases, complete cases, a fit, or parameters by name."""
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+import pandas as pd
 
+from mnarkit.em.names import coef_names, cov_names
 from mnarkit.errors import DataError, SpecError
 from mnarkit.normal.moments import Moments
 
-__all__ = ["MARStart", "available", "start_point", "to_standard"]
+__all__ = ["MARStart", "available", "is_finite_number", "named_point", "start_point", "to_standard"]
+
+_FAR = 1e100  # standard deviations beyond which squares overflow
 
 type MARStart = Literal["available", "complete", "available-correlated"] | tuple[str, float] | Mapping[str, float]
 type Point = tuple[np.ndarray, np.ndarray]
@@ -17,20 +21,67 @@ type Point = tuple[np.ndarray, np.ndarray]
 def start_point(start: MARStart | Point, moments: Moments) -> Point:
     """Coefficients (p, q) and covariance (p, p) on standardised columns."""
     match start:
-        case "available":
+        case str("available"):
             return available(moments)
-        case "complete":
+        case str("complete"):
             return _complete(moments)
-        case "available-correlated":
+        case str("available-correlated"):
             return _correlated(moments, _mean_correlation(moments))
         case (str("available-correlated"), float() | int() as r):
             return _correlated(moments, _checked(float(r), len(moments.columns)))
         case (np.ndarray() as coef, np.ndarray() as cov):
-            return to_standard(coef, _positive_definite(cov, moments.columns), moments.terms, moments)
+            return _near(*to_standard(coef, _positive_definite(cov, moments.columns), moments.terms, moments), moments)
+    shown = repr(start)
     raise SpecError(
         "start= is 'available', 'complete', 'available-correlated', ('available-correlated', r), an EMFit of the same "
-        f"model, or its parameters by name, not {start!r}"
+        f"model, or its parameters by name, not {shown if len(shown) <= 60 else type(start).__name__}"
     )
+
+
+def named_point(start: Mapping[str, float] | pd.Series, moments: Moments) -> Point:
+    """Turn parameters by name into (coef, cov) in the columns' own units.
+
+    Raises
+    ------
+    SpecError
+        A parameter that is missing, unknown, or not a finite number.
+    """
+    names = [*coef_names(moments.columns, moments.terms), *cov_names(moments.columns)]
+    given = dict(start)
+    missing, odd = [n for n in names if n not in given], [n for n in given if n not in names]
+    if missing or odd:
+        raise SpecError(
+            f"start= by name needs {len(names)} parameters ({', '.join(names[:6])}, ...); "
+            f"{f'{missing[0]!r} is missing' if missing else f'{odd[0]!r} is none of them'}"
+        )
+    for name in names:
+        if not is_finite_number(given[name]):
+            raise SpecError(f"start= has {name!r} = {given[name]!r}; every parameter to start at is a finite number")
+    vector, (p, q) = np.array([float(given[n]) for n in names]), (len(moments.columns), len(moments.terms))
+    cov = np.zeros((p, p))
+    cov[np.tril_indices(p)] = vector[p * q :]
+    return vector[: p * q].reshape(p, q), cov + np.tril(cov, -1).T
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether a value is one finite number, and no truth value."""
+    plain = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    try:
+        return plain and bool(np.isfinite(float(value)))
+    except OverflowError:  # a whole number of Python has no bound
+        return False
+
+
+def _near(coef: np.ndarray, cov: np.ndarray, moments: Moments) -> Point:
+    """Refuse a start so far away that its likelihood overflows."""
+    size = np.concatenate([np.abs(coef).ravel(), np.abs(cov[np.tril_indices(len(cov))])])
+    if not size.max() < _FAR:
+        name = [*coef_names(moments.columns, moments.terms), *cov_names(moments.columns)][int(np.argmax(size))]
+        raise SpecError(
+            f"start= has {name!r} {size.max():.1g} times as large as the columns' spread would have it; "
+            "start nearer, or use start='available'"
+        )
+    return coef, cov
 
 
 def available(moments: Moments) -> Point:

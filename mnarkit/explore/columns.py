@@ -1,19 +1,20 @@
 """A column of any type as numbers: what the tables of `explore` are computed from."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mnarkit.data import IncompleteData
+from mnarkit.data import IncompleteData, check_magnitude
 from mnarkit.errors import DataError
+from mnarkit.explore.times import dates_in_days, durations_in_days, said_date
 
-__all__ = ["Column", "read_columns", "said"]
+__all__ = ["Column", "apart", "read_columns", "said", "said_apart"]
 
-_EPOCH = pd.Timestamp(0)
-_DAY = pd.Timedelta(days=1)
 _NUMBERS = {"floating", "integer", "mixed-integer-float", "decimal"}
 _DATES = {"date", "datetime", "datetime64"}
 
@@ -57,16 +58,37 @@ class Column:
         return len(self.seen) - int(self.seen.sum())
 
 
-def said(column: Column, value: float) -> str:
-    """Write a value of the column as a reader knows it: a number in four digits, a day, a level."""
+def said(column: Column, value: float, *, exact: bool = False) -> str:
+    """Write a value of the column as a reader knows it: a number in four digits, a day, a level; or exactly."""
     if column.kind == "category":
-        return str(column.levels[round(value)])
+        level = column.levels[round(value)]
+        return repr(level) if exact else str(level)
     if column.kind == "date":
-        return str((_EPOCH + value * _DAY).date())
+        return said_date(value, exact=exact)
     if column.kind == "truth":
         return str(bool(value))
     value += 0.0  # not -0
+    if exact:
+        return repr(float(value))
     return f"{value:.0f}" if value == round(value) and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def said_apart(column: Column, values: Sequence[float], taken: Sequence[str] = ()) -> list[str]:
+    """Write different values so that no two read the same, and none as what is taken: exactly where it needs that."""
+    return apart([said(column, v) for v in values], [said(column, v, exact=True) for v in values], taken)
+
+
+def apart(short: Sequence[str], exact: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
+    """Take exact texts where short ones coincide, and a number after those that still do."""
+    often = Counter([*short, *taken])
+    made = [e if often[s] > 1 else s for s, e in zip(short, exact, strict=True)]
+    used: set[str] = set(taken)
+    out = []
+    for text in made:
+        numbered = chain([text], (f"{text} ({k})" for k in count(2)))
+        out.append(next(t for t in numbered if t not in used))
+        used.add(out[-1])
+    return out
 
 
 def read_columns(data: IncompleteData) -> tuple[Column, ...]:
@@ -75,14 +97,19 @@ def read_columns(data: IncompleteData) -> tuple[Column, ...]:
     Raises
     ------
     DataError
-        Infinite values.
+        Infinite values, or magnitudes beyond 1e±75.
     """
     return tuple(_read(name, data.frame[name]) for name in data.columns)
 
 
 def _read(name: str, series: pd.Series) -> Column:
     if pd.api.types.is_object_dtype(series.dtype):
-        series = _inferred(series)
+        held = pd.api.types.infer_dtype(series, skipna=True)
+        if held == "timedelta":
+            return _in_days(name, "number", durations_in_days(series))
+        if held in _DATES:
+            return _in_days(name, "date", dates_in_days(name, series))
+        series = _inferred(name, held, series)
     kind = series.dtype
     if isinstance(kind, pd.CategoricalDtype):
         codes = series.cat.codes.to_numpy(dtype=float)
@@ -94,22 +121,25 @@ def _read(name: str, series: pd.Series) -> Column:
         return _numbers(name, "number", series)
     is_arrow = isinstance(kind, pd.ArrowDtype)
     if pd.api.types.is_timedelta64_dtype(kind) or (is_arrow and str(kind).startswith("duration")):
-        return _duration(name, series)
-    if pd.api.types.is_datetime64_any_dtype(kind) or isinstance(kind, pd.PeriodDtype):
-        return _date(name, series)
-    return _date(name, series) if is_arrow and str(kind).startswith("date") else _category(name, series)
+        return _in_days(name, "number", durations_in_days(series))
+    dated = pd.api.types.is_datetime64_any_dtype(kind) or isinstance(kind, pd.PeriodDtype)
+    if dated or (is_arrow and str(kind).startswith("date")):
+        return _in_days(name, "date", dates_in_days(name, series))
+    return _category(name, series)
 
 
-def _inferred(series: pd.Series) -> pd.Series:
-    """Give objects the type they all have: arrow and polars hand over truth values with holes, and days, as objects."""
-    held = pd.api.types.infer_dtype(series, skipna=True)
+def _inferred(name: str, held: str, series: pd.Series) -> pd.Series:
+    """Give objects the type they all have: arrow and polars hand over truth values with holes as objects."""
     if held == "boolean":
         return series.astype("boolean")
-    if held in _NUMBERS:
-        return pd.to_numeric(series.where(series.notna(), np.nan))
-    if held == "timedelta":
-        return pd.to_timedelta(series)
-    return pd.to_datetime(series) if held in _DATES else series
+    if held not in _NUMBERS:
+        return series
+    try:
+        return pd.to_numeric(series.where(series.notna(), np.nan)).astype(float)
+    except OverflowError as error:
+        raise DataError(
+            f"{name!r} has whole numbers beyond 1.8e308, the largest of double precision; rescale it"
+        ) from error
 
 
 def _numbers(name: str, kind: str, series: pd.Series) -> Column:
@@ -118,24 +148,12 @@ def _numbers(name: str, kind: str, series: pd.Series) -> Column:
     infinite = int(np.isinf(values).sum())
     if infinite:
         raise DataError(f"{name!r} has {infinite} infinite values; make them missing or finite")
+    check_magnitude(name, values)
     return Column(name, kind, ~np.isnan(values), values)
 
 
-def _duration(name: str, series: pd.Series) -> Column:
-    days = (series.astype("timedelta64[us]") / _DAY).to_numpy(dtype=float)
-    return Column(name, "number", ~np.isnan(days), days)
-
-
-def _date(name: str, series: pd.Series) -> Column:
-    """Give the days since 1970, in UTC where there is a time zone."""
-    if isinstance(series.dtype, pd.PeriodDtype):
-        series = series.dt.to_timestamp()
-    elif isinstance(series.dtype, pd.ArrowDtype):
-        series = series.astype("timestamp[us][pyarrow]").astype("datetime64[us]")
-    elif isinstance(series.dtype, pd.DatetimeTZDtype):
-        series = series.dt.tz_convert(None)
-    days = ((series - _EPOCH) / _DAY).to_numpy(dtype=float)
-    return Column(name, "date", ~np.isnan(days), days)
+def _in_days(name: str, kind: str, days: np.ndarray) -> Column:
+    return Column(name, kind, ~np.isnan(days), days)
 
 
 def _category(name: str, series: pd.Series) -> Column:

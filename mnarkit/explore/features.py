@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnarkit.explore.columns import Column
+from mnarkit.explore.columns import Column, said_apart
 
 __all__ = ["Feature", "features_of", "matrix"]
 
@@ -21,17 +21,13 @@ class Feature:
     ----------
     column : Column
         The column.
-    code : int or None
-        The level, for a category.
+    code, level : int or None, str or None
+        The level, for a category, and how it is written.
     """
 
     column: Column
     code: int | None = None
-
-    @property
-    def level(self) -> str | None:
-        """The level as text."""
-        return None if self.code is None else str(self.column.levels[self.code])
+    level: str | None = None
 
     @property
     def name(self) -> str:
@@ -59,7 +55,8 @@ def _features(column: Column) -> list[Feature]:
     common = np.argsort(-count, kind="stable")
     if len(common[count[common] > 0]) == 2:
         common = common[1:2]  # the other level says the same
-    return [Feature(column, int(c)) for c in common[:_LEVELS] if _ROWS <= count[c] <= len(values) - _ROWS]
+    kept = [int(c) for c in common[:_LEVELS] if _ROWS <= count[c] <= len(values) - _ROWS]
+    return [Feature(column, c, level) for c, level in zip(kept, said_apart(column, kept), strict=True)]
 
 
 def matrix(features: Sequence[Feature], rows: np.ndarray | slice) -> np.ndarray:

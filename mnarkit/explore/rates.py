@@ -8,13 +8,14 @@ from scipy.special import ndtri
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError
-from mnarkit.explore.columns import Column, said
+from mnarkit.explore.columns import Column, apart, said, said_apart
 
 __all__ = ["LEVEL", "rates", "rates_by", "segments_of", "wilson"]
 
 LEVEL = 0.95
 _BINS = 5
 _FEW = 10  # different values of a number that are segments of their own
+_MISSING = "(missing)"  # the segment of rows in which the column has a hole
 _MOST = 20  # segments; the rarest levels beyond are put together
 
 
@@ -92,7 +93,7 @@ def segments_of(column: Column) -> tuple[list[str], np.ndarray]:
         labels, found = _bins(column, values)
     which = np.full(len(column.seen), len(labels))
     which[column.seen] = found
-    return ([*labels, "(missing)"], which) if column.n_missing else (labels, which)
+    return ([*labels, _MISSING], which) if column.n_missing else (labels, which)
 
 
 def _levels(column: Column, values: np.ndarray, distinct: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -103,11 +104,11 @@ def _levels(column: Column, values: np.ndarray, distinct: np.ndarray) -> tuple[l
         kept = np.sort(np.argsort(-count, kind="stable")[:_MOST])
     if not column.ordered:
         kept = np.array(sorted(kept, key=lambda k: said(column, distinct[k])), dtype=int)
-    labels = [said(column, distinct[k]) for k in kept]
     new = np.full(len(distinct), len(kept))
     new[kept] = np.arange(len(kept))
     rest = len(distinct) - len(kept)
-    return [*labels, f"(other: {rest:,} levels)"] if rest else labels, new[place]
+    others = [f"(other: {rest:,} levels)"] if rest else []
+    return [*said_apart(column, distinct[kept].tolist(), [_MISSING, *others]), *others], new[place]
 
 
 def _bins(column: Column, values: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -116,7 +117,9 @@ def _bins(column: Column, values: np.ndarray) -> tuple[list[str], np.ndarray]:
     place = np.unique(np.searchsorted(edges, values), return_inverse=True)[1]
     order = np.argsort(place, kind="stable")
     parts = np.split(values[order], np.cumsum(np.bincount(place))[:-1])
-    return [_span(said(column, part.min()), said(column, part.max())) for part in parts], place
+    ends = [(part.min(), part.max()) for part in parts]
+    short, exact = ([_span(*(said(column, end, exact=e) for end in pair)) for pair in ends] for e in (False, True))
+    return apart(short, exact), place
 
 
 def _span(low: str, high: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from mnarkit.normal.patterns import group_rows
 
-__all__ = ["Moments", "Origin", "Raw", "add", "gather", "raw_of"]
+__all__ = ["Moments", "Origin", "Raw", "add", "gather", "moments", "raw_of"]
 
 # Numba takes seconds to import; small tables do without it
 _kernel: Callable[[str], Any] = lazy_loader.attach(
@@ -94,8 +94,12 @@ class Origin:
         head = np.hstack([x[:_HEAD], y[:_HEAD]])
         known = np.isfinite(head)
         n = np.maximum(known.sum(axis=0), 1)
-        center = np.where(known, head, 0.0).sum(axis=0) / n
-        sd = np.sqrt(np.square(np.where(known, head - center, 0.0)).sum(axis=0) / n)
+        head = np.where(known, head, 0.0)
+        center = (head / n).sum(axis=0)
+        gap = np.where(known, head - center, 0.0)
+        most = np.abs(gap).max(axis=0, initial=0.0)
+        most = np.where(most > 0, most, 1.0)  # squares of what is extreme would be infinite, or nothing
+        sd = most * np.sqrt(np.square(gap / most).sum(axis=0) / n)
         return cls(center, np.where(sd > 0, sd, 1.0))
 
 
@@ -123,7 +127,7 @@ def raw_of(x: np.ndarray, y: np.ndarray, origin: Origin) -> Raw:
         return Raw(*_kernel("reduce_rows")(x, y, origin.center, origin.scale))
     q, known = x.shape[1], ~np.isnan(y)
     infinite, holes = np.isinf(y).sum(axis=0), (~np.isfinite(x)).sum(axis=0)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         z = (np.hstack([x, y]) - origin.center) / origin.scale
     z = np.hstack([np.ones((len(y), 1)), np.where(np.isfinite(z), z, 0.0)])
     patterns = group_rows(known)

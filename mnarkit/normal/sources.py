@@ -1,21 +1,25 @@
 """Where rows come from: a table in memory, Parquet files larger than memory, a Dask table on a cluster."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lazy_loader
 import numpy as np
 import pandas as pd
+import pyarrow
 import pyarrow.dataset as parquet
 
-from mnarkit.data import IncompleteData
+from mnarkit.data import LARGEST, IncompleteData
 from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Formula, design
 from mnarkit.normal.moments import Moments, Origin, Raw, add, gather, moments, raw_of
+from mnarkit.normal.rank import Turn, check_moments
 from mnarkit.spec.spec import Spec
 
-__all__ = ["is_table", "moments_of"]
+__all__ = ["is_table", "moments_of", "require_columns"]
 
 _BLOCK = 131_072  # rows at a time: fixed, so that sums do not depend on how many are read at once
 dask: Any = lazy_loader.load("dask", error_on_import=False)
@@ -47,16 +51,52 @@ def moments_of(spec: Spec, source: Any) -> Moments:
     columns = spec.model.columns
     if is_table(source):
         data = IncompleteData.of(source)
-        terms, blocks = _table_blocks(spec.model.predictors, columns, data)
-        return _finish(*gather(blocks), columns, terms)
+        terms, rows = _table_blocks(spec.model.predictors, columns, data)
+        return _finish(lambda turn: gather(_turned(rows(), turn)), columns, terms)
     terms = _plain_terms(spec.model.predictors)
     predictors = tuple(t for t in terms if t != "Intercept")
     if _is_dask(source):
-        return _finish(*_from_dask(source, predictors, columns), columns, terms)
-    return _finish(*gather(_parquet_blocks(source, predictors, columns)), columns, terms)
+        return _finish(lambda turn: _from_dask(source, predictors, columns, turn), columns, terms)
+    return _finish(lambda turn: gather(_turned(_parquet_blocks(source, predictors, columns), turn)), columns, terms)
 
 
-def _finish(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str, ...]) -> Moments:
+def _turned(blocks: Iterator[Block], turn: Turn | None) -> Iterator[Block]:
+    return blocks if turn is None else ((turn(x), y) for x, y in blocks)
+
+
+def require_columns(source: Any, names: Iterable[str]) -> None:
+    """Check that a source read in chunks has the columns that a spec names.
+
+    Raises
+    ------
+    DataError
+        A column that is not there, or a source that cannot be read.
+    """
+    names = tuple(names)
+    if not names:
+        return
+    if _is_dask(source):
+        held, what = list(source.columns), "the Dask table"
+    else:
+        held, what = list(_opened(source).schema.names), "the Parquet dataset"
+    for name in names:
+        if name not in held:
+            raise DataError(f"{what} has no column {name!r}; its columns are {', '.join(map(repr, held[:12]))}")
+
+
+def _finish(
+    read: Callable[[Turn | None], tuple[Raw, Origin]], columns: tuple[str, ...], terms: tuple[str, ...]
+) -> Moments:
+    """Check what was read; where predictors are nearly collinear, read it once more with these turned apart."""
+    made = _checked(*read(None), columns, terms)
+    turn = check_moments(made)
+    if turn is None:
+        return made
+    made = moments(*read(turn), columns, terms)
+    return replace(made, x_map=turn.before(made.x_map, terms))
+
+
+def _checked(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str, ...]) -> Moments:
     predictors = [t for t in terms if t != "Intercept"]
     for name, count in zip(columns, raw.infinite, strict=True):
         if count:
@@ -64,6 +104,7 @@ def _finish(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str
     for name, count in zip(predictors, raw.holes, strict=True):
         if count:
             raise DataError(f"{name!r} has {count} holes or infinite values; predictors are fully seen")
+    _check_magnitudes(raw, origin, [*predictors, *columns])
     recorded = raw.seen.T @ raw.count
     needed = len(terms) + 1
     for name, count in zip(columns, recorded, strict=True):
@@ -82,11 +123,20 @@ def _finish(raw: Raw, origin: Origin, columns: tuple[str, ...], terms: tuple[str
             f"{made.n} rows have a recorded value for {len(columns)} modelled columns on {q} terms, which need "
             f"at least {q + len(columns)}; use fewer columns or predictors"
         )
-    if np.linalg.matrix_rank(made.products()[:q, :q], tol=1e-9 * made.n) < q:
-        raise DataError(
-            f"the predictors {', '.join(terms)} are perfectly collinear in the {made.n} rows used; leave one out"
-        )
     return made
+
+
+def _check_magnitudes(raw: Raw, origin: Origin, names: list[str]) -> None:
+    """As `check_magnitude`, by root mean squares about the origin, which are what pseudo-rows keep."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        most = np.abs(raw.rows[:, 1:]).max(axis=0, initial=0.0) / np.sqrt(max(int(raw.count.sum()), 1))
+        size = np.maximum(np.abs(origin.center), origin.scale * np.maximum(most, 1.0))
+    for name, largest, scale in zip(names, size, origin.scale, strict=True):
+        if not largest <= LARGEST:
+            how = f"is of magnitude {largest:.0e}" if np.isfinite(largest) else f"has values far beyond {LARGEST:g}"
+            raise DataError(f"{name!r} {how}; rescale it, to below {LARGEST:g} in size")
+        if scale < 1 / LARGEST:
+            raise DataError(f"{name!r} varies by {scale:.0e} alone; rescale it, to above {1 / LARGEST:g}")
 
 
 def _varies(made: Moments, j: int) -> bool:
@@ -99,7 +149,7 @@ def _varies(made: Moments, j: int) -> bool:
 
 def _table_blocks(
     predictors: Formula, columns: tuple[str, ...], data: IncompleteData
-) -> tuple[tuple[str, ...], Iterator[Block]]:
+) -> tuple[tuple[str, ...], Callable[[], Iterator[Block]]]:
     data.require(columns, "the spec")
     for column in columns:
         data.require_numeric(column)
@@ -116,7 +166,7 @@ def _table_blocks(
             x = np.empty((len(y), 0)) if built is None else built.matrix[here][:, moving]
             yield np.ascontiguousarray(x), np.ascontiguousarray(y)
 
-    return terms, blocks()
+    return terms, blocks
 
 
 def _plain_terms(predictors: Formula) -> tuple[str, ...]:
@@ -136,6 +186,8 @@ def _split(frame: pd.DataFrame, predictors: tuple[str, ...], columns: tuple[str,
             raise DataError(
                 f"{part} has no column {name!r}; its columns are {', '.join(map(repr, frame.columns[:12]))}"
             )
+    nothing = [n for n in (*predictors, *columns) if frame[n].dtype == object and frame[n].isna().all()]
+    frame = frame.assign(**dict.fromkeys(nothing, np.nan)) if nothing else frame  # type null: a part without a value
     data = IncompleteData(frame)
     for name in (*predictors, *columns):
         data.require_numeric(name)
@@ -150,29 +202,62 @@ def _is_dataset(source: Any) -> bool:
     return type(source).__module__.startswith("pyarrow") and hasattr(source, "to_batches") and hasattr(source, "files")
 
 
+def _opened(source: Any) -> Any:
+    """Open a Parquet file or folder; columns that stand in the names of folders (`year=2000`) are columns too."""
+    if not isinstance(source, (str, Path)):
+        return source
+    if not Path(source).exists():
+        raise DataError(f"{str(source)!r} is not there; name a Parquet file or a folder of them")
+    with _readable(repr(str(source))):
+        return parquet.dataset(str(source), format="parquet", partitioning="hive")
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Say in one line what cannot be read."""
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError) as error:
+        why = " ".join(str(error).split()).rsplit("': ", 1)[-1].rstrip(".")
+        raise DataError(
+            f"{what} cannot be read as Parquet ({why if len(why) <= 120 else f'{why[:117]}...'}): a source is a "
+            "Parquet file, or a folder of nothing else; read other tables first, such as with pd.read_csv"
+        ) from error
+
+
 def _parquet_blocks(source: Any, predictors: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[Block]:
     """One fragment after another, one batch at a time: what is held does not grow with the files."""
-    if isinstance(source, (str, Path)):
-        if not Path(source).exists():
-            raise DataError(f"{str(source)!r} is not there; name a Parquet file or a folder of them")
-        source = parquet.dataset(str(source), format="parquet")
     wanted = list(dict.fromkeys((*predictors, *columns)))
     found = 0
-    for fragment in source.get_fragments():
-        missing = [name for name in wanted if name not in fragment.physical_schema.names]
+    for fragment in _opened(source).get_fragments():
+        part = f"the part {Path(fragment.path).name!r}"
+        folders = parquet.get_partition_keys(fragment.partition_expression)
+        with _readable(part):
+            stored = fragment.physical_schema.names
+        missing = [name for name in wanted if name not in stored and name not in folders]
         if missing:
-            names = ", ".join(map(repr, fragment.physical_schema.names[:12]))
-            raise DataError(
-                f"the part {Path(fragment.path).name!r} has no column {missing[0]!r}; its columns are {names}"
-            )
-        for batch in fragment.to_batches(
-            columns=wanted, batch_size=_BLOCK, batch_readahead=1, fragment_readahead=1, use_threads=False
-        ):
-            if batch.num_rows:
-                found += batch.num_rows
-                yield _split(batch.to_pandas(), predictors, columns, f"the part {Path(fragment.path).name!r}")
+            names = ", ".join(map(repr, [*stored, *folders][:12]))
+            raise DataError(f"{part} has no column {missing[0]!r}; its columns are {names}")
+        for frame in _frames(fragment, [name for name in wanted if name in stored], part):
+            given = {name: folders[name] for name in wanted if name not in stored}
+            found += len(frame)
+            yield _split(frame.assign(**given), predictors, columns, part)
     if not found:
         raise DataError("the Parquet dataset has 0 rows")
+
+
+def _frames(fragment: Any, names: list[str], part: str) -> Iterator[pd.DataFrame]:
+    with _readable(part):
+        batches = fragment.to_batches(
+            columns=names, batch_size=_BLOCK, batch_readahead=1, fragment_readahead=1, use_threads=False
+        )
+    while True:
+        with _readable(part):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        if batch.num_rows:
+            yield batch.to_pandas()
 
 
 # Dask
@@ -182,7 +267,9 @@ def _is_dask(source: Any) -> bool:
     return type(source).__module__.startswith("dask")
 
 
-def _from_dask(source: Any, predictors: tuple[str, ...], columns: tuple[str, ...]) -> tuple[Raw, Origin]:
+def _from_dask(
+    source: Any, predictors: tuple[str, ...], columns: tuple[str, ...], turn: Turn | None
+) -> tuple[Raw, Origin]:
     """A map over partitions and a tree of sums, about an origin that the first rows give."""
     wanted = list(dict.fromkeys((*predictors, *columns)))
     missing = [name for name in wanted if name not in source.columns]
@@ -193,17 +280,17 @@ def _from_dask(source: Any, predictors: tuple[str, ...], columns: tuple[str, ...
     head = source[wanted].head(4096, npartitions=-1, compute=True)
     if not len(head):
         raise DataError("the Dask table has 0 rows")
-    origin = Origin.near(*_split(head, predictors, columns, "the Dask table"))
+    origin = Origin.near(*next(_turned(iter([_split(head, predictors, columns, "the Dask table")]), turn)))
     reduce_part, merge = dask.delayed(_reduced, pure=True), dask.delayed(add, pure=True)
-    level = [reduce_part(part, predictors, columns, origin) for part in source[wanted].to_delayed()]
+    level = [reduce_part(part, predictors, columns, origin, turn) for part in source[wanted].to_delayed()]
     while len(level) > 1:
         level = [merge(level[k : k + 8]) for k in range(0, len(level), 8)]
     return dask.compute(level[0])[0], origin
 
 
-def _reduced(frame: pd.DataFrame, predictors: tuple[str, ...], columns: tuple[str, ...], origin: Origin) -> Raw:
-    parts = []
-    for first in range(0, max(len(frame), 1), _BLOCK):
-        x, y = _split(frame.iloc[first : first + _BLOCK], predictors, columns, "a partition")
-        parts.append(raw_of(x, y, origin))
-    return add(parts)
+def _reduced(
+    frame: pd.DataFrame, predictors: tuple[str, ...], columns: tuple[str, ...], origin: Origin, turn: Turn | None
+) -> Raw:
+    starts = range(0, max(len(frame), 1), _BLOCK)
+    blocks = (_split(frame.iloc[k : k + _BLOCK], predictors, columns, "a partition") for k in starts)
+    return add([raw_of(x, y, origin) for x, y in _turned(blocks, turn)])

@@ -7,7 +7,7 @@ from matplotlib.ticker import PercentFormatter
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError
 from mnarkit.explore import Exploration
-from mnarkit.explore.columns import Column, read_columns, said
+from mnarkit.explore.columns import Column, read_columns, said_apart
 from mnarkit.explore.text import shortened
 from mnarkit.plots.canvas import DARK, IMPUTED, RECORDED, Canvas, plain
 from mnarkit.plots.density import density, enough, grid
@@ -105,7 +105,7 @@ def _draw(ax: Axes, shown: Column, sides: list[np.ndarray], labels: list[str]) -
 def _bars(ax: Axes, shown: Column, sides: list[np.ndarray], labels: list[str]) -> None:
     levels, count = np.unique(np.concatenate(sides), return_counts=True)
     kept = np.sort(np.argsort(-count, kind="stable")[:_BARS])
-    names = [shortened(said(shown, level), 18) for level in levels[kept]]
+    names = [shortened(text, 18) for text in said_apart(shown, levels[kept].tolist())]
     for k, (values, label, colour) in enumerate(zip(sides, labels, (IMPUTED, RECORDED), strict=True)):
         shares = [np.mean(values == level) for level in levels[kept]]
         ax.bar(np.arange(len(kept)) + 0.4 * (k - 0.5), shares, width=0.38, color=colour, label=label)

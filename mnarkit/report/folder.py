@@ -78,6 +78,12 @@ def refuse_existing(path: Path, *, overwrite: bool, holds: str = "fit.json", opt
     if not above.is_dir() or not os.access(above, os.W_OK):
         why = "may not be written to" if above.is_dir() else "is a file"
         raise DataError(f"{str(path)!r} cannot be made: {str(above)!r} {why}; name another folder with {option}")
+    try:  # some file systems refuse what the permissions allow
+        os.rmdir(mkdtemp(prefix=".mnarkit-", dir=above))
+    except OSError as error:
+        raise DataError(
+            f"{str(path)!r} cannot be made in {str(above)!r}: {error.strerror}; name another folder with {option}"
+        ) from error
 
 
 def save_fit(fit: Fit, folder: Path) -> None:

@@ -10,7 +10,7 @@ from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Formula, design, parse
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.check_dropout import check_dropout, dropout_identified, unseen_in_hazards
-from mnarkit.spec.collinear import full_rank
+from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
@@ -18,7 +18,15 @@ from mnarkit.spec.missingness import Heckman, PatternMixture, Selection, Shift
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 
-__all__ = ["check", "check_late", "check_rows", "identification", "orthants"]
+__all__ = [
+    "check",
+    "check_beliefs",
+    "check_late",
+    "check_rows",
+    "identification",
+    "named_columns",
+    "orthants",
+]
 
 _MOST_TOGETHER = 2  # propensities of a row that may be correlated given what is seen
 
@@ -33,9 +41,28 @@ def check(spec: Spec, data: IncompleteData) -> None:
     DataError
         A column that cannot be modelled as it is.
     """
-    data.require(_columns(spec), "the spec")
+    data.require(named_columns(spec), "the spec")
     check_reference(spec, data)
     _model(spec.model, fitted_table(spec, data))
+    _beliefs(spec, data)
+
+
+def check_beliefs(spec: Spec, data: IncompleteData) -> None:
+    """As `check`, without the data model: for tables on which others check that.
+
+    Raises
+    ------
+    SpecError, DataError
+        A column that is not there, or a belief that the holes do not fit.
+    """
+    if spec.is_mar:
+        return
+    data.require(named_columns(spec), "the spec")
+    check_reference(spec, data)
+    _beliefs(spec, data)
+
+
+def _beliefs(spec: Spec, data: IncompleteData) -> None:
     holes = {c: int((~data.seen(c)).sum()) for c in spec.model.columns}
     if not spec.is_mar and not any(holes.values()):
         raise SpecError(
@@ -55,7 +82,7 @@ def check(spec: Spec, data: IncompleteData) -> None:
 
 def check_rows(spec: Spec, data: IncompleteData) -> None:
     """Check that a fitted spec can read other rows."""
-    data.require(_columns(spec), "the spec")
+    data.require(named_columns(spec), "the spec")
     for column in spec.model.columns:
         if data.seen(column).any():
             data.number(column)
@@ -70,7 +97,7 @@ def check_late(
     if not late:
         return
     whole = Spec(spec.model, *late)
-    data.require(_columns(whole), "the late belief")
+    data.require(named_columns(whole), "the late belief")
     holes = {c: int((~data.seen(c)).sum()) for c in spec.model.columns}
     for belief in whole.pattern_mixtures:
         _amounts(belief, data, holes, holes_needed=holes_needed)
@@ -91,7 +118,8 @@ def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None
         )
 
 
-def _columns(spec: Spec) -> list[str]:
+def named_columns(spec: Spec) -> list[str]:
+    """List the columns of the table that a spec names."""
     formulas = [spec.model.predictors, *(parse(b.formula) for b in spec.selections)]
     wheres = [c.where for b in spec.pattern_mixtures for c in b.components if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
@@ -124,6 +152,8 @@ def _model(model: DataModel, data: IncompleteData) -> None:
         )
     full_rank(built.matrix, built, what)
     full_rank(built.matrix[seen.any(axis=1)], built, what, " with a recorded value")
+    for j, column in enumerate(model.columns):
+        check_undetermined(column, data.number(column)[seen[:, j]], built.matrix[seen[:, j]], built.names)
 
 
 def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteData, holes: dict[str, int]) -> None:

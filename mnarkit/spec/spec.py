@@ -9,7 +9,7 @@ from mnarkit.spec.encode import to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, Missingness, PatternMixture, Selection
 from mnarkit.spec.reference import Reference
 
-__all__ = ["Spec"]
+__all__ = ["Spec", "require_spec"]
 
 _BELIEFS = (MAR, Selection, Heckman, Dropout, PatternMixture, Reference)
 _OF_INDICATORS = (Selection, Heckman, Dropout)
@@ -115,6 +115,33 @@ class Spec:
             lines.append(f"Ignorable     holes in {', '.join(free)}: given the values seen and the other indicators")
         lines += [f"Because       {self.because}"] if self.because else []
         return "\n".join(lines)
+
+
+def require_spec(given: object) -> None:
+    """Refuse what is no spec, and show the one that was probably meant.
+
+    Raises
+    ------
+    SpecError
+        A formula, a data model, or anything else.
+    """
+    if isinstance(given, Spec):
+        return
+    match given:
+        case Regression(formula=formula):
+            model = f'mk.Regression("{formula}")'
+        case str(text) if "~" in text:
+            model = f'mk.Regression("{text.strip()}")'
+        case MvNormal():
+            names = ", ".join(f'"{c}"' for c in given.columns)
+            model = f"mk.MvNormal({names}{f', given="{given.given}"' if given.given != '1' else ''})"
+        case _:
+            model = 'mk.Regression("y ~ x")'
+    shown = repr(given)
+    raise SpecError(
+        f"a spec is needed, not {shown if len(shown) <= 60 else type(given).__name__}; wrap the data model: "
+        f"mk.Spec({model})"
+    )
 
 
 def _one_selection_each(beliefs: tuple[Missingness, ...]) -> None:
