@@ -33,7 +33,8 @@ __all__ = ["Coefficients", "Objective"]
 
 # Numba takes seconds to import; describing and MAR do without it
 _kernel: Callable[[str], Any] = lazy_loader.attach(
-    "mnarkit.normal", submod_attrs={"likelihood": ["loglik_and_gradient"]}
+    "mnarkit.normal",
+    submod_attrs={"likelihood": ["loglik_and_gradient"], "together": ["loglik_and_gradient_together"]},
 )[0]
 _TINY = 1e-30  # a complex step: no difference is taken, so it can be as small as numbers go
 
@@ -160,7 +161,7 @@ class Objective:
     def loglik_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Take the log likelihood of the standardised columns, constant included, and ∂/∂θ, (k,)."""
         arguments = self._arguments(theta)
-        value, *slopes = _kernel("loglik_and_gradient")(*arguments, *self.rows.arrays)
+        value, *slopes = self._evaluated(arguments)
         gradient = np.zeros(len(theta))
         if not np.isfinite(value):
             return -np.inf, gradient
@@ -171,7 +172,11 @@ class Objective:
 
     def loglik(self, theta: np.ndarray) -> float:
         """Take the log likelihood of the standardised columns."""
-        return float(_kernel("loglik_and_gradient")(*self._arguments(theta), *self.rows.arrays)[0])
+        return float(self._evaluated(self._arguments(theta))[0])
+
+    def _evaluated(self, arguments: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
+        name = "loglik_and_gradient_together" if self.rows.together else "loglik_and_gradient"
+        return _kernel(name)(*arguments, *self.rows.arrays)
 
     def _arguments(self, theta: np.ndarray) -> tuple[np.ndarray, ...]:
         with np.errstate(over="ignore", invalid="ignore"):  # a line search may look beyond numbers: no likelihood there

@@ -15,8 +15,6 @@ from mnarkit.spec.spec import Spec
 
 __all__ = ["check", "check_late", "check_rows", "identification", "orthants"]
 
-_MOST_TOGETHER = 2  # propensities of a row that may be correlated given what is seen
-
 
 def check(spec: Spec, data: IncompleteData) -> None:
     """Raise one clear line for whatever makes the spec unusable on the table.
@@ -209,35 +207,44 @@ def _model_amounts(spec: Spec) -> None:
 
 
 def _propensities(spec: Spec, data: IncompleteData) -> None:
-    """Refuse more than two propensities that are correlated given what is seen."""
-    many = _correlated(spec, data) > _MOST_TOGETHER
-    if many.any():
-        columns = ", ".join(repr(b.columns[0]) for b in spec.selections)
+    """Refuse more than two propensities that are correlated given what is seen, where one of them is a logit."""
+    logits = [b for b in spec.selections if b.link == "logit"]
+    many = _reading(spec, data).sum(axis=1) > 2
+    among = _reading(spec, data)[:, [b in logits for b in spec.selections]].any(axis=1) & many
+    if among.any():
         raise SpecError(
-            f"{int(many.sum())} rows have unseen values in more than {_MOST_TOGETHER} of the selection models of "
-            f"{columns}, and the joint probability of so many is not supported; model {_MOST_TOGETHER} of these "
-            "indicators, and take the others as ignorable or as a PatternMixture"
+            f"{int(among.sum())} rows have unseen values in more than two selection models "
+            f"({', '.join(b.columns[0] for b in spec.selections)}), link='logit' among them, whose joint probability "
+            "is not supported; take link='probit' for all, or leave a column's holes as ignorable"
         )
 
 
-def _correlated(spec: Spec, data: IncompleteData) -> np.ndarray:
-    """Count the propensities of each row that read unseen values, and so are correlated given the seen ones, (n,)."""
+def _reading(spec: Spec, data: IncompleteData) -> np.ndarray:
+    """Whether the propensity of an indicator reads an unseen value of a row, (n, indicators).
+
+    Those that do are correlated given what is seen.
+    """
     columns = spec.model.columns
     seen = np.column_stack([data.seen(c) for c in columns])
-    unseen_in = [(~seen[:, _reads(b, columns)]).any(axis=1) for b in spec.selections]
-    return np.sum(unseen_in, axis=0) if unseen_in else np.zeros(data.n, dtype=np.int64)
+    each = [(~seen[:, _reads(b, columns)]).any(axis=1) for b in spec.selections]
+    return np.column_stack(each) if each else np.zeros((data.n, 0), dtype=bool)
 
 
 def orthants(spec: Spec, data: IncompleteData) -> tuple[str, ...]:
     """Say in a sentence how rows with correlated propensities are computed; nothing if there are none."""
-    rows = int((_correlated(spec, data) == _MOST_TOGETHER).sum())
-    if not rows:
+    together = _reading(spec, data).sum(axis=1)
+    two, more = int((together == 2).sum()), int((together > 2).sum())
+    ways = (
+        [f"in {two} of {data.n} rows two, whose joint probability is a bivariate normal's in closed form"]
+        if two
+        else []
+    )
+    if more:
+        ways.append(f"in {more} more than two, integrated over fixed points")
+    if not ways:
         return ()
     names = ", ".join(b.columns[0] for b in spec.selections)
-    return (
-        f"in {rows} of {data.n} rows two of the propensities of {names} are correlated given what is seen; their joint "
-        "probability is a bivariate normal's, in closed form",
-    )
+    return (f"propensities of {names} are correlated given what is seen: {'; '.join(ways)}",)
 
 
 def _reads(belief: Selection | Heckman, columns: tuple[str, ...]) -> list[int]:
