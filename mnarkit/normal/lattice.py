@@ -21,7 +21,9 @@ from mnarkit.normal.signs import log_normal_cdf
 __all__ = ["all_mean_slopes", "draw_all", "log_all_signs"]
 
 _POINTS = 1021
-_TRIES = 1_000_000  # proposals of a row; a last one is taken as it is, which no row within 1e-6 of belief reaches
+_TRIES = (
+    1_000_000  # proposals a row: beyond them, where the signs have nearly no chance, the last one is taken as it is
+)
 _SMALL = 1e-5  # below it the last factor is taken in logarithms
 _X40, _W40 = np.polynomial.legendre.leggauss(40)
 _X24, _W24 = np.polynomial.legendre.leggauss(24)
