@@ -28,6 +28,7 @@ from mnarkit.normal.likelihood import unit_loglik
 from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.normal.sources import moments_of
 from mnarkit.normal.structure import Structure
+from mnarkit.normal.together import unit_loglik_together
 from mnarkit.spec.check import identification, orthants
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec, require_spec
@@ -143,7 +144,9 @@ def _compile(spec: Spec, built: Built, data: IncompleteData, model: pm.Model | N
     """Compile, or put new data into what was compiled for the same spec and shapes in this process."""
     if model is not None:
         return _compile_model(model, _start(spec, data, built))
-    shapes = (built.layout.terms, tuple(i.terms for i in built.layout.indicators), built.rows.pieces, built.rows.groups)
+    rows = built.rows
+    terms = tuple(i.terms for i in built.layout.indicators)
+    shapes = (built.layout.terms, terms, rows.pieces, rows.groups, rows.together)
     constants = built.layout.model_amounts or any(i.hazard is not None for i in built.layout.indicators)
     fixed = data.fingerprint() if constants else None  # their units stand in the graph
     key = (spec, shapes, fixed)
@@ -255,12 +258,13 @@ def _add_loglik(fit: Fit, built: Built) -> None:
     if n * fit.n_draws > _MOST_LOGLIK:
         return
     rows = kernel_data(built.layout, keep_empty_rows=True, products=False)
+    by_row = unit_loglik_together if rows.together else unit_loglik
     draws = stacked_draws(fit)
     values, row = np.empty((fit.n_draws, n)), np.empty(n)
     for number in range(fit.n_draws):
         parameters, _ = draw_parameters(draws, built.layout, number)
         arguments = (*kernel_parameters(parameters, built.layout, rows), *rows.arrays[1:], row)
-        unit_loglik(*arguments)
+        by_row(*arguments)
         values[number, rows.patterns.order] = row
     sizes = fit.draws["posterior"].sizes
     speaks = np.ones(n, dtype=bool) if built.layout.indicators else built.layout.seen.any(axis=1)

@@ -106,6 +106,12 @@ SPECS: dict[str, mk.Spec] = {
     "joint, logit and probit on each other's columns": mk.Spec(
         JOINT, mk.Selection("missing(y1) ~ y1 + y3", link="logit"), mk.Selection("missing(y3) ~ y1 + y3 + z")
     ),
+    "joint, three self-masking probits": mk.Spec(
+        JOINT,
+        mk.Selection("missing(y1) ~ y1 + z"),
+        mk.Selection("missing(y2) ~ y2 + arm"),
+        mk.Selection("missing(y3) ~ y3 + y2"),
+    ),
     "joint, Heckman and selection": mk.Spec(
         JOINT, mk.Heckman("recorded(y1) ~ x + z"), mk.Selection("missing(y2) ~ y2 + arm")
     ),

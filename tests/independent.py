@@ -7,9 +7,16 @@ from scipy import stats
 import mnarkit as mk
 
 NODES = np.linspace(-10, 10, 4001)
-_AXIS = np.linspace(-8.5, 8.5, 341)
-PLANE = np.stack(np.meshgrid(_AXIS, _AXIS, indexing="ij")).reshape(2, -1)
-PLANE_WEIGHTS = stats.norm.pdf(PLANE).prod(axis=0) * (_AXIS[1] - _AXIS[0]) ** 2
+
+
+def grid(dimension: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points (dimension, size^dimension) and the standard normal's weights on them."""
+    axis = np.linspace(-8.5, 8.5, size)
+    points = np.stack(np.meshgrid(*[axis] * dimension, indexing="ij")).reshape(dimension, -1)
+    return points, stats.norm.pdf(points).prod(axis=0) * (axis[1] - axis[0]) ** dimension
+
+
+GRIDS = {2: grid(2, 341), 3: grid(3, 81)}
 
 
 def residual_sd(cov: np.ndarray, j: int, given: list[int]) -> float:
@@ -95,7 +102,7 @@ def row_loglik(
         if together:
             u, a, links = zip(*(each[k] for k in together), strict=True)
             slopes = np.array(a)[:, m]
-            out[i] += np.log(two_signs_probability(np.array(u), slopes @ rest @ slopes.T, links))
+            out[i] += np.log(signs_probability(np.array(u), slopes @ rest @ slopes.T, links))
     return out
 
 
@@ -104,11 +111,12 @@ def sign_probability(u: float, sd: float, link) -> float:
     return float(link(u)) if sd == 0 else float(np.trapezoid(stats.norm.pdf(NODES) * link(u + sd * NODES), NODES))
 
 
-def two_signs_probability(u: np.ndarray, cov: np.ndarray, links) -> float:
-    """E of the product of two links at u + η, η ~ N(0, cov), on a grid of two standard normals."""
+def signs_probability(u: np.ndarray, cov: np.ndarray, links) -> float:
+    """E of the product of two or three links at u + η, η ~ N(0, cov), on a grid of standard normals."""
     values, vectors = np.linalg.eigh(cov)
-    first, second = (vectors * np.sqrt(np.maximum(values, 0.0))) @ PLANE + u[:, None]
-    return float(PLANE_WEIGHTS @ (links[0](first) * links[1](second)))
+    points, weights = GRIDS[len(u)]
+    at = (vectors * np.sqrt(np.maximum(values, 0.0))) @ points + u[:, None]
+    return float(weights @ np.prod([link(one) for link, one in zip(links, at, strict=True)], axis=0))
 
 
 def reads_unseen(belief, columns: list[str], m: np.ndarray) -> bool:

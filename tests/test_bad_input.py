@@ -206,10 +206,15 @@ TABLES: dict[str, tuple[mk.Spec, pd.DataFrame, type[MnarkitError], str]] = {
         "'income' has 3 recorded values that are not above 0, so percent has no meaning for it; use unit='sd' or 'raw'",
     ),
     "selection models that share rows": (
-        mk.Spec(mk.MvNormal("income", "other", "more"), *(sel(f"{c} ~ {c}") for c in ("income", "other", "more"))),
+        mk.Spec(
+            mk.MvNormal("income", "other", "more"),
+            sel("income ~ income"),
+            sel("other ~ other"),
+            mk.Selection("missing(more) ~ more", link="logit"),
+        ),
         T.assign(more=T["other"] ** 2),
         SpecError,
-        "5 rows have unseen values in more than 2 of the selection models of 'income', 'other', 'more', .*; model 2 of",
+        r"5 rows have unseen values in more than two models .* \(income, other, more\), link='logit' .*; take link=",
     ),
     "modelled column transformed": (
         mk.Spec(MODEL, sel("income ~ log(income)")),

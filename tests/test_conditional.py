@@ -215,6 +215,24 @@ CASES: dict[str, Drawn] = {
         ),
         rho=(None, None),
     ),
+    "three columns, three probits": Drawn(
+        mk.Spec(
+            mk.MvNormal("y", "v", "s"),
+            mk.Selection("missing(y) ~ y"),
+            mk.Selection("missing(v) ~ v + s"),
+            mk.Selection("missing(s) ~ s + y"),
+        ),
+        THREE,
+        [[1.0], [-1.0], [0.5]],
+        TRIPLE,
+        ([0.4, -1.3], [-1.0, 0.8, -0.7], [-0.8, 0.9, 1.6]),
+        lambda y, row: (
+            signed(np.isnan(row["y"]), 0.4 - 1.3 * y[..., 0], log_ndtr)
+            + signed(np.isnan(row["v"]), -1.0 + 0.8 * y[..., 1] - 0.7 * y[..., 2], log_ndtr)
+            + signed(np.isnan(row["s"]), -0.8 + 0.9 * y[..., 0] + 1.6 * y[..., 2], log_ndtr)
+        ),
+        rho=(None, None, None),
+    ),
     "three columns": Drawn(
         mk.Spec(mk.MvNormal("y", "v", "s"), mk.Selection("missing(y) ~ y + s")),
         THREE,

@@ -13,6 +13,7 @@ from mnarkit.normal.conditional import draw_unseen, expected_unseen
 from mnarkit.normal.layout import designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import unit_loglik
 from mnarkit.normal.parameters import Parameters, kernel_parameters
+from mnarkit.normal.together import unit_loglik_together
 from mnarkit.spec.files import from_yaml
 from mnarkit.spec.spec import Spec
 
@@ -194,7 +195,8 @@ def test_a_row_that_comes_back_has_its_hole_integrated_out_of_two_hazards() -> N
     beta = np.array([named[t] for t in layout.indicators[0].terms])
     arguments = kernel_parameters(Parameters(COEF, COV, [beta], [None], []), layout, rows)
     sorted_rows, got = np.empty(data.n), np.empty(data.n)
-    unit_loglik(*arguments, *rows.arrays[1:], sorted_rows)
+    assert rows.together
+    unit_loglik_together(*arguments, *rows.arrays[1:], sorted_rows)
     got[rows.patterns.order] = sorted_rows
     for i in back:
         y, mean = frame.loc[i, list(WAVES)].to_numpy(dtype=float), COEF @ [1.0, frame["x"][i]]

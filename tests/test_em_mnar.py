@@ -378,7 +378,7 @@ def test_correlated_propensities_are_said_and_no_reason_to_warn() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit = mk.em(spec, data)
-    said = f"in {both} of 200 rows two of the propensities of y1, y2 are correlated given what is seen"
+    said = f"propensities of y1, y2 are correlated given what is seen: in {both} of 200 rows two, whose joint"
     assert any(said in note for note in fit.notes)
     assert not any(said in str(w.message) for w in caught)
     assert not any("propensities" in note for note in mk.em(SPECS["regression, probit"], data).notes)

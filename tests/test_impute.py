@@ -87,6 +87,12 @@ FITS: dict[str, Callable[[], mk.Fit]] = {
     "joint, MAR": joint,
     "regression, probit": lambda: regression(mk.Selection("missing(y) ~ y + x"), missing_y=[-3.0, 0.1, 0.04]),
     "joint, logit": lambda: joint(mk.Selection("missing(y) ~ y + v", link="logit"), missing_y=[-3.0, 0.1, -0.1]),
+    "joint, two indicators": lambda: joint(
+        mk.Selection("missing(y) ~ y", link="logit"),
+        mk.Selection("missing(v) ~ v + y"),
+        missing_y=[-3.0, 0.1],
+        missing_v=[2.0, -0.1, 0.02],
+    ),
     "regression, Heckman": lambda: made(
         mk.Spec(REGRESSION, mk.Heckman("recorded(y) ~ x")),
         TABLE,

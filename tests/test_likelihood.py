@@ -14,7 +14,12 @@ from mnarkit.families import LINKS
 from mnarkit.normal.likelihood import loglik_and_gradient, pack, packed_loglik_and_gradient, unit_loglik
 from mnarkit.normal.patterns import cross_products, group_rows
 from mnarkit.normal.signs import log_normal_cdf, log_sign
-from tests.independent import two_signs_probability
+from mnarkit.normal.together import (
+    loglik_and_gradient_together,
+    packed_loglik_and_gradient_together,
+    unit_loglik_together,
+)
+from tests.independent import signs_probability
 
 PROBIT, LOGIT = (tuple(map(np.array, LINKS[link])) for link in ("probit", "logit"))
 NODES = np.linspace(-12, 12, 1201)  # the trapezoid on a normal density converges exponentially: 1e-14 with this step
@@ -115,21 +120,26 @@ class Problem:
     point: tuple[np.ndarray, ...]
 
     def value(self) -> float:
-        return loglik_and_gradient(*self.point, *self.arrays)[0]
+        return self.gradients()[0]
+
+    def gradients(self) -> tuple:
+        return (loglik_and_gradient_together if self.arrays[-1].any() else loglik_and_gradient)(
+            *self.point, *self.arrays
+        )
 
     def units(self) -> np.ndarray:
         out, table = np.empty(len(self.y)), np.empty(len(self.y))
-        unit_loglik(*self.point, *self.arrays[1:], out)
+        (unit_loglik_together if self.arrays[-1].any() else unit_loglik)(*self.point, *self.arrays[1:], out)
         table[self.order] = out
         return table
 
 
 def problem(
-    seed: int, n: int = 40, p: int = 3, q: int = 2, groups: int = 2, links: tuple[str, ...] = (), together: bool = False
+    seed: int, n: int = 40, p: int = 3, q: int = 2, groups: int = 2, links: tuple[str, ...] = (), together: int = 0
 ) -> Problem:
     """A random problem; the sign of each indicator follows the pattern, as where a column's holes are modelled.
 
-    Indicators are taken one by one, but `together` the first two as correlated where anything is unseen.
+    Indicators are taken one by one, but the first `together` as correlated where anything is unseen.
     """
     rng = np.random.default_rng(seed)
     seen = rng.random((n, p)) < 0.65
@@ -162,7 +172,7 @@ def problem(
         weights,
         slopes,
         np.array([len(LINKS[link][0]) for link in links], dtype=np.int64),
-        (~patterns.seen.all(axis=1)[:, None] & (np.arange(k) < 2 * together)).astype(np.int64),
+        (~patterns.seen.all(axis=1)[:, None] & (np.arange(k) < together)).astype(np.int64),
     )
     root = rng.normal(size=(groups, p, p)) + np.eye(p)
     point = (
@@ -191,9 +201,10 @@ def by_hand(made: Problem) -> np.ndarray:
         u = A @ full + D @ x + (c * made.w[i]).reshape(-1, 2).sum(axis=1)
         alone = range(len(made.links))
         if len(m) and made.arrays[-1].any():
-            links = [partial(one_sign, made.signs[i, k], t[k], made.links[k]) for k in (0, 1)]
-            out[i] += np.log(two_signs_probability(u[:2], A[:2, m] @ rest @ A[:2, m].T, links))
-            alone = alone[2:]
+            d = int(made.arrays[-1].sum(axis=1).max())
+            links = [partial(one_sign, made.signs[i, k], t[k], made.links[k]) for k in range(d)]
+            out[i] += np.log(signs_probability(u[:d], A[:d, m] @ rest @ A[:d, m].T, links))
+            alone = alone[d:]
         for k in alone:
             out[i] += np.log(sign_probability(made.signs[i, k] * u[k], A[k, m] @ rest @ A[k, m], t[k], made.links[k]))
     return out
@@ -205,7 +216,12 @@ def one_sign(sign: float, t: float, link: str, u: np.ndarray) -> np.ndarray:
 
 
 KINDS = [(), ("probit",), ("logit",), ("probit", "logit", "probit")]
-PAIRS = [("probit", "probit"), ("probit", "logit"), ("logit", "logit", "probit")]
+TOGETHER = [
+    (("probit", "probit"), 2),
+    (("probit", "logit"), 2),
+    (("logit", "logit", "probit"), 2),
+    (("probit", "probit", "probit", "logit"), 3),
+]
 
 
 @pytest.mark.parametrize("links", KINDS, ids=lambda links: "+".join(links) or "values alone")
@@ -220,9 +236,9 @@ def test_value_equals_a_row_by_row_computation(links: tuple[str, ...], p: int, q
         np.testing.assert_allclose(made.units(), expected, atol=within)
 
 
-@pytest.mark.parametrize("links", PAIRS, ids="+".join)
-def test_correlated_propensities_have_the_probability_of_an_orthant(links: tuple[str, ...]) -> None:
-    made = problem(3, links=links, together=True)
+@pytest.mark.parametrize(("links", "together"), TOGETHER)
+def test_correlated_propensities_have_the_probability_of_an_orthant(links: tuple[str, ...], together: int) -> None:
+    made = problem(3, links=links, together=together)
     expected = by_hand(made)
     within = 2e-6 if "logit" in links else 1e-9
     np.testing.assert_allclose(made.units(), expected, atol=within)
@@ -232,19 +248,19 @@ def test_correlated_propensities_have_the_probability_of_an_orthant(links: tuple
     assert np.mean(np.abs(alone.units() - expected) > 1e-3) > 0.5
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_unit_values_sum_to_the_whole(together: bool) -> None:
+@pytest.mark.parametrize("together", [0, 2])
+def test_unit_values_sum_to_the_whole(together: int) -> None:
     made = problem(11, links=("logit", "probit"), together=together)
     assert made.units().sum() == pytest.approx(made.value(), rel=1e-13)
 
 
-@pytest.mark.parametrize("links", [(), ("probit", "logit")])
-@pytest.mark.parametrize("together", [False, True])
-def test_packed_arrays_are_read_as_the_arrays(links: tuple[str, ...], together: bool) -> None:
+@pytest.mark.parametrize(("links", "together"), [((), 0), (("probit", "logit"), 0), (("probit", "logit"), 2)])
+def test_packed_arrays_are_read_as_the_arrays(links: tuple[str, ...], together: int) -> None:
     made = problem(4, links=links, together=together)
     reals, whole = pack(made.arrays)
-    packed = packed_loglik_and_gradient(*made.point, reals, whole.astype(np.int32))  # as PyMC stores whole numbers
-    for one, other in zip(packed, loglik_and_gradient(*made.point, *made.arrays), strict=True):
+    read = packed_loglik_and_gradient_together if together else packed_loglik_and_gradient
+    packed = read(*made.point, reals, whole.astype(np.int32))  # as PyMC stores whole numbers
+    for one, other in zip(packed, made.gradients(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -261,12 +277,12 @@ def test_rows_in_another_order_have_the_same_value() -> None:
 
 @pytest.mark.parametrize(
     ("links", "together"),
-    [*((links, False) for links in KINDS), *((links, True) for links in PAIRS)],
+    [*((links, 0) for links in KINDS), *TOGETHER, (("probit",) * 4, 4)],
     ids=lambda value: "+".join(value) or "values alone" if isinstance(value, tuple) else f"together {value}",
 )
-def test_gradient_equals_central_differences_in_all_six_parameters(links: tuple[str, ...], together: bool) -> None:
+def test_gradient_equals_central_differences_in_all_six_parameters(links: tuple[str, ...], together: int) -> None:
     made = problem(7, links=links, together=together)
-    _, *gradient = loglik_and_gradient(*made.point, *made.arrays)
+    _, *gradient = made.gradients()
     for which, (name, at, slope) in enumerate(zip(NAMES, made.point, gradient, strict=True)):
         assert slope.shape == at.shape, name
         for place in np.ndindex(at.shape):
@@ -281,10 +297,10 @@ def test_gradient_equals_central_differences_in_all_six_parameters(links: tuple[
             assert np.sum(step * slope) * 1e5 == pytest.approx(numeric, rel=1e-6, abs=1e-6), (name, place)
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_gradient_in_a_covariance_is_symmetric(together: bool) -> None:
+@pytest.mark.parametrize("together", [0, 2])
+def test_gradient_in_a_covariance_is_symmetric(together: int) -> None:
     made = problem(7, links=("probit", "logit"), together=together)
-    slope = loglik_and_gradient(*made.point, *made.arrays)[2]
+    slope = made.gradients()[2]
     np.testing.assert_allclose(slope, slope.transpose(0, 2, 1), atol=1e-10)
 
 
@@ -298,11 +314,11 @@ def test_not_positive_definite_is_minus_infinity(links: tuple[str, ...], wrong: 
     assert broken.value() == -np.inf
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_extreme_propensities_leave_value_and_gradient_finite(together: bool) -> None:
+@pytest.mark.parametrize("together", [0, 2])
+def test_extreme_propensities_leave_value_and_gradient_finite(together: int) -> None:
     made = problem(3, links=("probit", "logit"), together=together)
     B, S, A, D, c, t = made.point
-    value, *gradient = loglik_and_gradient(B, S, 1e3 * A, 1e3 * D, 1e3 * c, t, *made.arrays)
+    value, *gradient = replace(made, point=(B, S, 1e3 * A, 1e3 * D, 1e3 * c, t)).gradients()
     assert np.isfinite(value)
     assert value < -1e4
     assert all(np.isfinite(part).all() for part in gradient)

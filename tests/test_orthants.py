@@ -6,6 +6,7 @@ from scipy import integrate, stats
 from scipy.special import expit
 
 from mnarkit.families import LINKS
+from mnarkit.normal.lattice import log_all_signs
 from mnarkit.normal.orthants import (
     both_below,
     log_both_below,
@@ -14,7 +15,7 @@ from mnarkit.normal.orthants import (
     log_two_signs,
     quantile_given_below,
 )
-from tests.independent import two_signs_probability
+from tests.independent import signs_probability
 
 # log Φ₂(h, k; r) by mpmath, 40 digits, the integral of φ Φ over panels graded towards its mode and its turn
 PRECISE = {
@@ -116,7 +117,7 @@ def test_two_signs_equal_the_integral_of_two_links(names: tuple[str, str], sign:
     for u, v, corr in [((0.3, -0.5), (1.0, 2.0), 0.7), ((-1.0, 1.0), (0.2, 0.5), -0.95), ((0.0, 2.0), (3.0, 0.0), 0.0)]:
         c = corr * np.sqrt(v[0] * v[1])
         value = two_signs(np.array([*u, *v, c, 1.0, 1.0]), np.array(sign), *names)[0]
-        expected = two_signs_probability(np.array(u), np.array([[v[0], c], [c, v[1]]]), links)
+        expected = signs_probability(np.array(u), np.array([[v[0], c], [c, v[1]]]), links)
         assert np.exp(value) == pytest.approx(expected, abs=1e-12 if names == ("probit", "probit") else 6e-9)
 
 
@@ -162,3 +163,47 @@ def test_quantiles_invert_the_distribution_function(r: float, shift: float) -> N
 def test_log_density_equals_scipy() -> None:
     for h, k, r in [(0.3, -1.0, 0.5), (-4.0, 2.0, -0.9)]:
         assert log_density(h, k, r) == pytest.approx(stats.multivariate_normal(cov=[[1, r], [r, 1]]).logpdf([h, k]))
+
+
+# More than two
+
+
+@pytest.mark.parametrize(("d", "within"), [(3, 2e-5), (4, 1e-3), (5, 2e-2)])
+def test_more_signs_equal_scipy(d: int, within: float) -> None:
+    rng = np.random.default_rng(d)
+    for _ in range(4):
+        root, t, u = rng.normal(size=(d, d)), rng.uniform(0.3, 1.5, d), rng.normal(size=d)
+        sign = rng.choice([-1.0, 1.0], d)
+        value, g_u, g_C, g_t = all_signs(u, root @ root.T, t, sign)
+        cov = np.outer(sign, sign) * (root @ root.T) + np.diag(t)
+        expected = stats.multivariate_normal.cdf(sign * u, cov=cov, maxpts=1_000_000, abseps=1e-8, releps=1e-8, rng=1)
+        assert np.exp(value) == pytest.approx(expected, rel=within)  # SciPy's own error is some 1e-5 of it
+        for part in (g_u, g_C, g_t):
+            assert np.isfinite(part).all()
+
+
+def test_three_independent_signs_are_a_product_and_permutations_change_nothing() -> None:
+    u, t, sign = np.array([0.3, -1.2, 0.8]), np.array([1.0, 0.6, 1.4]), np.array([1.0, 1.0, -1.0])
+    value = all_signs(u, np.zeros((3, 3)), t, sign)[0]
+    assert value == pytest.approx(stats.norm.logcdf(sign * u / np.sqrt(t)).sum(), abs=1e-10)
+    C = np.array([[1.0, 0.5, -0.3], [0.5, 2.0, 0.6], [-0.3, 0.6, 0.7]])
+    values = [all_signs(u[p], C[np.ix_(p, p)], t[p], sign[p])[0] for p in ([0, 1, 2], [2, 0, 1], [1, 2, 0])]
+    np.testing.assert_allclose(values, values[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [-3.0, -30.0, 30.0])
+def test_far_orthants_of_three_are_finite_and_smooth(shift: float) -> None:
+    C, t, sign = np.array([[1.0, 0.5, -0.3], [0.5, 2.0, 0.6], [-0.3, 0.6, 0.7]]), np.ones(3), np.ones(3)
+    u = shift + np.array([0.1, 0.0, -0.2])
+    value, g_u, _, _ = all_signs(u, C, t, sign)
+    assert np.isfinite(value)
+    for i in range(3):
+        step = 1e-5 * np.eye(3)[i]
+        numeric = (all_signs(u + step, C, t, sign)[0] - all_signs(u - step, C, t, sign)[0]) / 2e-5
+        assert g_u[i] == pytest.approx(numeric, rel=1e-5, abs=1e-7)
+
+
+def all_signs(u: np.ndarray, C: np.ndarray, t: np.ndarray, sign: np.ndarray) -> tuple:
+    """Log P(all signs) and its derivatives in u, C and t."""
+    g_u, g_C, g_t = np.empty(len(u)), np.zeros(C.shape), np.empty(len(u))
+    return log_all_signs(u, C, t, sign, g_u, g_C, g_t), g_u, g_C, g_t

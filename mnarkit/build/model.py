@@ -88,7 +88,7 @@ def build_parts(spec: Spec, data: IncompleteData) -> Built:
         inside = [amounts[a.name] for a in standard.model_amounts]
         arguments = kernel_parameters(Parameters(coef, cov, [z for z, _ in betas], rhos, inside), standard, rows, pt)
         reals, whole = pack(rows.arrays)
-        outputs: Any = ExtendedNormal()(*arguments, pm.Data("table", reals), pm.Data("patterns", whole))
+        outputs: Any = ExtendedNormal(rows.together)(*arguments, pm.Data("table", reals), pm.Data("patterns", whole))
         pm.Potential("loglik", outputs[0])
         _in_own_units(coef, cov, layout, scaling)
         for k, (_, indicator) in numbered:

@@ -14,6 +14,7 @@ from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_
 
 from mnarkit.normal.correlation import COVARIANCE_KEY, covariance, covariance_gradient
 from mnarkit.normal.likelihood import KERNEL_KEY, packed_loglik_and_gradient
+from mnarkit.normal.together import TOGETHER_KEY, packed_loglik_and_gradient_together
 
 __all__ = ["Covariance", "ExtendedNormal"]
 
@@ -21,9 +22,15 @@ _PARAMETERS = 6
 
 
 class ExtendedNormal(Op):
-    """(B, S, A, D, c, t, reals, whole numbers) -> (log likelihood, its gradients in the six parameters)."""
+    """(B, S, A, D, c, t, reals, whole numbers) -> (log likelihood, its gradients in the six parameters).
 
-    __props__ = ()
+    The kernel of correlated propensities takes longer to compile; it is taken `together` alone.
+    """
+
+    __props__ = ("together",)
+
+    def __init__(self, together: bool):
+        self.together = together
 
     def make_node(self, *inputs):
         variables = [pt.as_tensor(i, dtype="float64") for i in inputs[:_PARAMETERS]]
@@ -31,7 +38,7 @@ class ExtendedNormal(Op):
         return Apply(self, [*variables, *data], [pt.dscalar(), *(v.type() for v in variables)])
 
     def perform(self, node, inputs, output_storage):
-        for storage, value in zip(output_storage, packed_loglik_and_gradient(*inputs), strict=True):
+        for storage, value in zip(output_storage, _kernel(self)(*inputs), strict=True):
             storage[0] = np.asarray(value)
 
     def pullback(self, inputs, outputs, cotangents):
@@ -45,14 +52,20 @@ class ExtendedNormal(Op):
         return [(), *shapes[:_PARAMETERS]]
 
 
+def _kernel(op: ExtendedNormal) -> Any:
+    return packed_loglik_and_gradient_together if op.together else packed_loglik_and_gradient
+
+
 @register_funcify_and_cache_key(ExtendedNormal)
 def _numba_extended_normal(op, node=None, **kwargs):
+    kernel = _kernel(op)
+
     @numba_njit
     def run(B, S, A, D, c, t, reals, whole):
-        value, dB, dS, dA, dD, dc, dt = packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole)
+        value, dB, dS, dA, dD, dc, dt = kernel(B, S, A, D, c, t, reals, whole)
         return np.asarray(value), dB, dS, dA, dD, dc, dt
 
-    return run, KERNEL_KEY
+    return run, TOGETHER_KEY if op.together else KERNEL_KEY
 
 
 class Covariance(Op):

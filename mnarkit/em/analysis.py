@@ -24,7 +24,9 @@ from mnarkit.spec.spec import Spec
 __all__ = ["Analyst"]
 
 # Numba takes a second to import; it is needed for scores under MNAR alone
-_kernel: Callable[[str], Any] = lazy_loader.attach("mnarkit.normal", submod_attrs={"likelihood": ["unit_loglik"]})[0]
+_kernel: Callable[[str], Any] = lazy_loader.attach(
+    "mnarkit.normal", submod_attrs={"likelihood": ["unit_loglik"], "together": ["unit_loglik_together"]}
+)[0]
 _STEP = 1e-4  # of a standard error: central differences of smooth functions are then good to 1e-7 of it
 
 
@@ -189,7 +191,8 @@ class Analyst:
         """Log f(y_seen, r) of each row, (n,), in the order of the table."""
         arguments = kernel_parameters(self.parameters(theta), self.layout, self.rows)
         sorted_rows, out = np.empty(len(self.layout.y)), np.empty(len(self.layout.y))
-        _kernel("unit_loglik")(*arguments, *self.rows.arrays[1:], sorted_rows)
+        name = "unit_loglik_together" if self.rows.together else "unit_loglik"
+        _kernel(name)(*arguments, *self.rows.arrays[1:], sorted_rows)
         out[self.rows.patterns.order] = sorted_rows
         return out
 

@@ -26,7 +26,8 @@ __all__ = ["Coefficients", "Objective"]
 
 # Numba takes seconds to import; describing and MAR do without it
 _kernel: Callable[[str], Any] = lazy_loader.attach(
-    "mnarkit.normal", submod_attrs={"likelihood": ["loglik_and_gradient"]}
+    "mnarkit.normal",
+    submod_attrs={"likelihood": ["loglik_and_gradient"], "together": ["loglik_and_gradient_together"]},
 )[0]
 _TINY = 1e-30  # a complex step: no difference is taken, so it can be as small as numbers go
 
@@ -186,14 +187,11 @@ class Objective:
 
     def _kernel(self, theta: np.ndarray) -> tuple[Any, ...]:
         """Value and gradient in the kernel's arguments; -inf alone where numbers can no longer say them."""
-        with np.errstate(all="ignore"):
-            arguments = self._arguments(theta)
+        arguments = self._arguments(theta)
         if not all(np.isfinite(a).all() for a in arguments):
             return (-np.inf,)
-        try:
-            return _kernel("loglik_and_gradient")(*arguments, *self.rows.arrays)
-        except ZeroDivisionError:  # |ρ| is 1 to the last bit
-            return (-np.inf,)
+        name = "loglik_and_gradient_together" if self.rows.together else "loglik_and_gradient"
+        return _kernel(name)(*arguments, *self.rows.arrays)
 
     def _arguments(self, theta: np.ndarray) -> tuple[np.ndarray, ...]:
         with np.errstate(over="ignore", invalid="ignore"):  # a line search may look beyond numbers: no likelihood there

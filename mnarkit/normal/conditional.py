@@ -12,9 +12,13 @@ from mnarkit.normal.patterns import group_rows
 
 __all__ = ["conditional_mean", "draw_unseen", "expected_unseen", "truncated_normal"]
 
-# Numba takes a second to import; it is needed where two propensities of a row are correlated
+# Numba takes a second to import; it is needed where propensities of a row are correlated
 _kernel: Callable[[str], Any] = lazy_loader.attach(
-    "mnarkit.normal", submod_attrs={"orthants": ["mean_slopes", "pair_weights", "quantile_given_below"]}
+    "mnarkit.normal",
+    submod_attrs={
+        "orthants": ["mean_slopes", "pair_weights", "quantile_given_below"],
+        "lattice": ["all_mean_slopes", "draw_all"],
+    },
 )[0]
 
 
@@ -81,13 +85,24 @@ def draw_unseen(
         full = out[rows]
         full[:, m] = mean[here][:, m] + (full[:, o] - mean[here][:, o]) @ slope.T
         deviation = noise[rows][:, m] @ _root(rest).T
-        both = np.flatnonzero(joint[g])
-        if len(both):
-            u = _means(both, full, x[here], w[here], arguments, w_start)
-            pair = u, on_y[np.ix_(both, m)], rest, var[both], sign[g, both], (weights[both], slopes[both], sizes[both])
-            levels = uniform[np.ix_(rows, 2 * both + 1)]
-            deviation += _given_both(deviation, pair, uniform[rows, 2 * both[0]], levels, error[np.ix_(rows, both)])
-        for k in _alone(on_y[:, m], sign[g], both):
+        these = np.flatnonzero(joint[g])
+        if len(these) > 2:
+            u = _means(these, full, x[here], w[here], arguments, w_start)
+            together = u, on_y[np.ix_(these, m)], rest, var[these], sign[g, these]
+            deviation += _given_all(deviation, together, error[np.ix_(rows, these)], rng.spawn(1)[0])
+        elif len(these):
+            u = _means(these, full, x[here], w[here], arguments, w_start)
+            pair = (
+                u,
+                on_y[np.ix_(these, m)],
+                rest,
+                var[these],
+                sign[g, these],
+                (weights[these], slopes[these], sizes[these]),
+            )
+            levels = uniform[np.ix_(rows, 2 * these + 1)]
+            deviation += _given_both(deviation, pair, uniform[rows, 2 * these[0]], levels, error[np.ix_(rows, these)])
+        for k in _alone(on_y[:, m], sign[g], these):
             columns = slice(w_start[k], w_start[k + 1])
             u = full @ on_y[k] + x[here] @ on_x[k] + w[here, columns] @ own[columns]
             link = weights[k, : sizes[k]], slopes[k, : sizes[k]]
@@ -115,13 +130,17 @@ def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.n
         full = out[rows]
         full[:, m] = mean[here][:, m] + (full[:, o] - mean[here][:, o]) @ slope.T
         moved = np.zeros((len(rows), len(m)))
-        both = np.flatnonzero(joint[g])
-        if len(both):
-            u, a = _means(both, full, x[here], w[here], arguments, w_start), on_y[np.ix_(both, m)]
-            links = weights[both], slopes[both], sizes[both]
+        these = np.flatnonzero(joint[g])
+        if len(these):
+            u, a = _means(these, full, x[here], w[here], arguments, w_start), on_y[np.ix_(these, m)]
+            links = weights[these], slopes[these], sizes[these]
             inner = a @ rest @ a.T
-            moved = _kernel("mean_slopes")(u, np.diag(inner), inner[0, 1], var[both], sign[g, both], *links) @ a @ rest
-        for k in _alone(on_y[:, m], sign[g], both):
+            if len(these) > 2:
+                on_mean = _kernel("all_mean_slopes")(u, inner, var[these], sign[g, these])
+            else:
+                on_mean = _kernel("mean_slopes")(u, np.diag(inner), inner[0, 1], var[these], sign[g, these], *links)
+            moved = on_mean @ a @ rest
+        for k in _alone(on_y[:, m], sign[g], these):
             u = (
                 full @ on_y[k]
                 + x[here] @ on_x[k]
@@ -135,23 +154,23 @@ def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.n
     return out
 
 
-def _alone(on_unseen: np.ndarray, sign: np.ndarray, both: np.ndarray) -> list[int]:
+def _alone(on_unseen: np.ndarray, sign: np.ndarray, these: np.ndarray) -> list[int]:
     """Find the propensities that read unseen values, without those that are taken together."""
-    return [int(k) for k in np.flatnonzero(np.any(on_unseen != 0, axis=1) & (sign != 0)) if k not in both]
+    return [int(k) for k in np.flatnonzero(np.any(on_unseen != 0, axis=1) & (sign != 0)) if k not in these]
 
 
 def _means(
-    both: np.ndarray,
+    these: np.ndarray,
     full: np.ndarray,
     x: np.ndarray,
     w: np.ndarray,
     arguments: tuple[np.ndarray, ...],
     w_start: np.ndarray,
 ) -> np.ndarray:
-    """Means of these propensities given what is seen, (rows, 2)."""
+    """Means of these propensities given what is seen, (rows, d)."""
     _, _, on_y, on_x, own, _ = arguments
-    own_part = [w[:, w_start[k] : w_start[k + 1]] @ own[w_start[k] : w_start[k + 1]] for k in both]
-    return full @ on_y[both].T + x @ on_x[both].T + np.column_stack(own_part)
+    own_part = [w[:, w_start[k] : w_start[k + 1]] @ own[w_start[k] : w_start[k + 1]] for k in these]
+    return full @ on_y[these].T + x @ on_x[these].T + np.column_stack(own_part)
 
 
 def _pull(u: np.ndarray, v: float, t: float, sign: float, weights: np.ndarray, slopes: np.ndarray) -> np.ndarray:
@@ -197,12 +216,20 @@ def _given_both(
     first = -_kernel("quantile_given_below")(level[:, 0], toward[:, 0], toward[:, 1], corr)
     first = u[:, 0] + sign[0] * np.sqrt(total[:, 0]) * first
     mean = u[:, 1] + c / total[:, 0] * (first - u[:, 0])
-    left = total[:, 1] - c**2 / total[:, 0]
+    left = np.maximum(total[:, 1] - c**2 / total[:, 0], noise[:, 1])  # rounding where both nearly are one
     second = truncated_normal(mean, np.sqrt(left), sign[1], level[:, 1])
     gap = np.column_stack([first, second]) - u - deviation @ a.T - np.sqrt(noise) * error
     on_second = (gap[:, 1] - c / total[:, 0] * gap[:, 0]) / left
     on_first = (gap[:, 0] - c * on_second) / total[:, 0]
     return np.column_stack([on_first, on_second]) @ a @ rest
+
+
+def _given_all(deviation: np.ndarray, together: tuple, error: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`_given_sign` for three and more propensities with probit links, by a stream of random numbers of their own."""
+    u, a, rest, t, sign = together
+    inner = a @ rest @ a.T
+    gap = _kernel("draw_all")(u, inner, t, sign, rng) - u - deviation @ a.T - np.sqrt(t) * error
+    return np.linalg.solve(inner + np.diag(t), gap.T).T @ a @ rest
 
 
 def _root(cov: np.ndarray) -> np.ndarray:

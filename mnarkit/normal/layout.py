@@ -266,6 +266,11 @@ class KernelData:
     pieces: tuple[tuple[tuple[int, ...], int], ...]
     groups: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 
+    @property
+    def together(self) -> bool:
+        """Whether propensities of a row are correlated given what is seen, which needs the kernels of `together`."""
+        return bool(self.arrays[-1].any())
+
 
 def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool = True) -> KernelData:
     """Sort rows by pattern, append the columns of amounts inside the likelihood, and take the cross-products.

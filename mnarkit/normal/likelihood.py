@@ -19,9 +19,8 @@ import numpy as np
 
 from mnarkit.normal.propensity import chain_rule, invert_seen, propensity, split
 from mnarkit.normal.signs import log_sign
-from mnarkit.normal.together import add_signs_together, signs_together
 
-__all__ = ["KERNEL_KEY", "loglik_and_gradient", "pack", "packed_loglik_and_gradient", "unit_loglik"]
+__all__ = ["KERNEL_KEY", "loglik_and_gradient", "pack", "packed_loglik_and_gradient", "unit_loglik", "unpack"]
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -80,7 +79,8 @@ def loglik_and_gradient(
     w_start, weights, slopes, sizes : (K + 1,), (K, J), (K, J), (K,) arrays
         The columns of w of indicator k, and its link as a mixture of probits.
     joint : (G, K) array
-        1 where the propensity is correlated, given what pattern g sees, with the others of that pattern that have 1.
+        1 where the propensity is correlated, given what pattern g sees, with the others of that pattern that have 1;
+        these are left out here, and added by `together`.
 
     Returns
     -------
@@ -136,12 +136,6 @@ def loglik_and_gradient(
                 for l in range(w_start[i], w_start[i + 1]):
                     dc[l] += d_u * w[row, l]
             chain_rule(B, cov_g, A[i], o, m, k, inv, omega, g_x, g_y, g_v, dB, dS[group[g]], dA[i], dD[i])
-        members = np.flatnonzero(joint[g])
-        if len(members):
-            value += add_signs_together(
-                cov_g, B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y, w, w_start,
-                weights, slopes, sizes, dB, dS[group[g]], dA, dD, dc, dt,
-            )  # fmt: skip
     return value, dB, dS, dA, dD, dc, dt
 
 
@@ -165,8 +159,8 @@ def take(values, at, rows, columns):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole):
-    """`loglik_and_gradient` on what `pack` made."""
+def unpack(reals, whole):
+    """Undo `pack`."""
     whole = whole.astype(np.int64)  # PyMC stores whole numbers in 32 bits
     G, p, size, n, R, K, J = whole[0], whole[1], whole[2], whole[3], whole[4], whole[5], whole[6]
     seen, at = take(whole, 7, G, p)
@@ -183,9 +177,13 @@ def packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole):
     weights, at = take(reals, at, K, J)
     slopes, at = take(reals, at, K, J)
     cross = cross.reshape((G, size, size))
-    return loglik_and_gradient(
-        B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes, joint
-    )
+    return cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes, joint
+
+
+@numba.njit(cache=True, error_model="numpy")
+def packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole):
+    """`loglik_and_gradient` on what `pack` made."""
+    return loglik_and_gradient(B, S, A, D, c, t, *unpack(reals, whole))
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -220,16 +218,8 @@ def unit_loglik(B, S, A, D, c, t, seen, group, start, sign, x, y, w, w_start, we
                 for l in range(w_start[i], w_start[i + 1]):
                     u += c[l] * w[row, l]
                 out[row] += log_sign(u, sign[g, i], v, t[i], weights[i], slopes[i], sizes[i])[0]
-        members = np.flatnonzero(joint[g])
-        if len(members):
-            signs_together(
-                S[group[g]], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y, w, w_start,
-                weights, slopes, sizes, out,
-            )  # fmt: skip
 
 
 # PyTensor finds compiled code by this key alone: a kernel that changes under an old key would silently run old code
-_SOURCES = [
-    Path(__file__).with_name(f"{name}.py") for name in ("likelihood", "together", "propensity", "orthants", "signs")
-]
+_SOURCES = [Path(__file__).with_name(f"{name}.py") for name in ("likelihood", "propensity", "signs")]
 KERNEL_KEY = hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES) + numba.__version__.encode()).hexdigest()

@@ -24,7 +24,9 @@ __all__ = [
     "log_two_signs",
     "mean_slopes",
     "pair_weights",
+    "quantile_both_below",
     "quantile_given_below",
+    "two_signs",
 ]
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -217,8 +219,8 @@ def add_slopes(out, share, d_h, d_k, d_r, h, k, r, sign_a, sign_b, var_a, var_b,
 
 
 @numba.njit(cache=True, error_model="numpy")
-def log_two_signs(u, v, c, t, sign, weights, slopes, sizes, out):
-    """Log P(both signs) of two propensities, summed over the components of both links; its derivatives in out (7,).
+def two_signs(u, v, c, t, sign, weights, slopes, sizes, out):
+    """P(both signs) of two propensities, summed over the components of both links; its derivatives in out (7,).
 
     Parameters
     ----------
@@ -248,6 +250,13 @@ def log_two_signs(u, v, c, t, sign, weights, slopes, sizes, out):
             d_k = math.exp(-0.5 * k * k) / _ROOT_2PI * normal_cdf((h - r * k) / root)
             d_r = math.exp(-0.5 * (h * h + (k - r * h) ** 2 / left)) / (2 * math.pi * root)
             add_slopes(out, share, d_h, d_k, d_r, h, k, r, sign[0], sign[1], var_a, var_b, square_a, square_b)
+    return total
+
+
+@numba.njit(cache=True, error_model="numpy")
+def log_two_signs(u, v, c, t, sign, weights, slopes, sizes, out):
+    """Log P(both signs), and its derivatives in out (7,); arguments of `two_signs`."""
+    total = two_signs(u, v, c, t, sign, weights, slopes, sizes, out)
     if total > _SMALL:
         out /= total
         return math.log(total)
@@ -284,7 +293,7 @@ def log_two_signs_in_tail(u, v, c, t, sign, weights, slopes, sizes, out):
 
 @numba.njit(cache=True, error_model="numpy")
 def log_components(u, v, c, t, sign, weights, slopes, sizes, out):
-    """Fill out with log p_i p_j Φ₂ of every pair of components, the second's fastest; arguments of `log_two_signs`."""
+    """Fill out with log p_i p_j Φ₂ of every pair of components, the second's fastest; arguments of `two_signs`."""
     for i in range(sizes[0]):
         var_a = t[0] / slopes[0, i] ** 2 + v[0]
         for j in range(sizes[1]):
@@ -314,33 +323,38 @@ def mean_slopes(u, v, c, t, sign, weights, slopes, sizes):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def quantile_given_below(uniform, h, k, r):
-    """The x below h with P(Z₁ < x | Z₁ < h, Z₂ < k) = uniform, for arrays of these: Newton inside a bracket.
+def quantile_both_below(uniform, h, k, r):
+    """The x below h with P(Z₁ < x | Z₁ < h, Z₂ < k) = uniform: Newton inside a bracket.
 
     Log Φ₂ is concave and increasing in x, so that Newton's steps from the left stay there.
     """
+    r = min(max(r, -_CLOSE), _CLOSE)
+    target = math.log(max(uniform, 1e-300)) + log_both_below(h, k, r)
+    high, width = h, 1.0
+    low = high - width
+    while log_both_below(low, k, r) > target:
+        high, width = low, 2.0 * width
+        low = high - width
+    x = low
+    for _ in range(100):
+        value = log_both_below(x, k, r)
+        if value < target:
+            low = x
+        else:
+            high = x
+        ahead = x + (target - value) * math.exp(min(value - log_slope(x, k, r), 700.0))
+        if not low < ahead < high:
+            ahead = 0.5 * (low + high)
+        if abs(ahead - x) < 1e-13 * (1.0 + abs(x)):
+            break
+        x = ahead
+    return x
+
+
+@numba.njit(cache=True, error_model="numpy")
+def quantile_given_below(uniform, h, k, r):
+    """`quantile_both_below` of every element of arrays."""
     out = np.empty(len(h))
     for row in range(len(h)):
-        at, corr = k[row], min(max(r[row], -_CLOSE), _CLOSE)
-        target = math.log(max(uniform[row], 1e-300)) + log_both_below(h[row], at, corr)
-        high, width = h[row], 1.0
-        low = high - width
-        while log_both_below(low, at, corr) > target:
-            high, width = low, 2.0 * width
-            low = high - width
-        x = low
-        for _ in range(100):
-            value = log_both_below(x, at, corr)
-            if value < target:
-                low = x
-            else:
-                high = x
-            ahead = x + (target - value) * math.exp(min(value - log_slope(x, at, corr), 700.0))
-            if not low < ahead < high:
-                ahead = 0.5 * (low + high)
-            done = abs(ahead - x) < 1e-13 * (1.0 + abs(x))
-            x = ahead
-            if done:
-                break
-        out[row] = x
+        out[row] = quantile_both_below(uniform[row], h[row], k[row], r[row])
     return out

@@ -4,13 +4,23 @@ Notation of `likelihood`; C is the covariance of A_j'y over the propensities of 
 have the probability of an orthant. C enters by v alone: C_jk = (v of A_j + A_k, less v of A_j and of A_k) / 2.
 """
 
+import hashlib
+from pathlib import Path
+
 import numba
 import numpy as np
 
+from mnarkit.normal.lattice import log_all_signs
+from mnarkit.normal.likelihood import KERNEL_KEY, loglik_and_gradient, unit_loglik, unpack
 from mnarkit.normal.orthants import log_two_signs
-from mnarkit.normal.propensity import chain_rule, covariance_of_two, propensity
+from mnarkit.normal.propensity import chain_rule, covariance_of_two, invert_seen, propensity, split
 
-__all__ = ["add_signs_together", "signs_together"]
+__all__ = [
+    "TOGETHER_KEY",
+    "loglik_and_gradient_together",
+    "packed_loglik_and_gradient_together",
+    "unit_loglik_together",
+]
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -39,6 +49,8 @@ def row_means(row, members, on_x, on_y, c, x, y, w, w_start, u):
 @numba.njit(cache=True, error_model="numpy")
 def log_orthant(u, C, t, sign, weights, slopes, sizes, g_u, g_C, g_t):
     """Log P(all signs), and its derivatives in u, in C (above and on the diagonal) and in t."""
+    if len(u) > 2:
+        return log_all_signs(u, C, t, sign, g_u, g_C, g_t)
     out = np.empty(7)
     value = log_two_signs(u, np.diag(C), C[0, 1], t, sign, weights, slopes, sizes, out)
     g_u[0], g_u[1] = out[0], out[1]
@@ -112,3 +124,60 @@ def signs_together(
     for row in range(first, end):
         row_means(row, members, on_x, on_y, c, x, y, w, w_start, u)
         out[row] += log_orthant(u, C, t[members], sign[members], *link, g_u, g_C, g_t)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def loglik_and_gradient_together(
+    B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes, joint
+):
+    """`likelihood.loglik_and_gradient` with the propensities that `joint` marks."""
+    value, dB, dS, dA, dD, dc, dt = loglik_and_gradient(
+        B, S, A, D, c, t, cross, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes, joint
+    )
+    if not np.isfinite(value):
+        return -np.inf, dB, dS, dA, dD, dc, dt
+    p = len(B)
+    chol, root, inv = np.empty((p, p)), np.empty((p, p)), np.empty((p, p))
+    o, m = np.empty(p, np.int64), np.empty(p, np.int64)
+    for g in range(len(seen)):
+        members = np.flatnonzero(joint[g])
+        if not len(members):
+            continue
+        k, at = split(seen[g], o, m), group[g]
+        invert_seen(S[at], o, k, chol, root, inv)
+        value += add_signs_together(
+            S[at], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y, w, w_start, weights,
+            slopes, sizes, dB, dS[at], dA, dD, dc, dt,
+        )  # fmt: skip
+    return value, dB, dS, dA, dD, dc, dt
+
+
+@numba.njit(cache=True, error_model="numpy")
+def packed_loglik_and_gradient_together(B, S, A, D, c, t, reals, whole):
+    """`loglik_and_gradient_together` on what `likelihood.pack` made."""
+    return loglik_and_gradient_together(B, S, A, D, c, t, *unpack(reals, whole))
+
+
+@numba.njit(cache=True, error_model="numpy")
+def unit_loglik_together(
+    B, S, A, D, c, t, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes, joint, out
+):
+    """`likelihood.unit_loglik` with the propensities that `joint` marks."""
+    unit_loglik(B, S, A, D, c, t, seen, group, start, sign, x, y, w, w_start, weights, slopes, sizes, joint, out)
+    p = len(B)
+    chol, root, inv = np.empty((p, p)), np.empty((p, p)), np.empty((p, p))
+    o, m = np.empty(p, np.int64), np.empty(p, np.int64)
+    for g in range(len(seen)):
+        members = np.flatnonzero(joint[g])
+        if not len(members):
+            continue
+        k, at = split(seen[g], o, m), group[g]
+        invert_seen(S[at], o, k, chol, root, inv)
+        signs_together(
+            S[at], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y, w, w_start, weights,
+            slopes, sizes, out,
+        )  # fmt: skip
+
+
+_SOURCES = [Path(__file__).with_name(f"{name}.py") for name in ("together", "lattice", "orthants")]
+TOGETHER_KEY = hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES) + KERNEL_KEY.encode()).hexdigest()

@@ -28,7 +28,7 @@ __all__ = [
     "orthants",
 ]
 
-_MOST_TOGETHER = 2  # propensities of a row that may be correlated given what is seen
+_MOST_TOGETHER = 4  # correlated propensities of a row: beyond it fixed points are good to a percent only
 
 
 def check(spec: Spec, data: IncompleteData) -> None:
@@ -247,35 +247,52 @@ def _model_amounts(spec: Spec) -> None:
 
 
 def _propensities(spec: Spec, data: IncompleteData) -> None:
-    """Refuse more than two propensities that are correlated given what is seen."""
-    many = _correlated(spec, data) > _MOST_TOGETHER
-    if many.any():
-        columns = ", ".join(repr(b.columns[0]) for b in spec.selections)
+    """Refuse more correlated propensities in a row than can be integrated well: four, or two where one is a logit."""
+    reading, logit = _reading(spec, data)
+    together = reading.sum(axis=1)
+    names = ", ".join(dict.fromkeys(b.columns[0] for b in spec.selections))
+    among = (together > 2) & (reading & logit).any(axis=1)
+    if among.any():
         raise SpecError(
-            f"{int(many.sum())} rows have unseen values in more than {_MOST_TOGETHER} of the selection models of "
-            f"{columns}, and the joint probability of so many is not supported; model {_MOST_TOGETHER} of these "
-            "indicators, and take the others as ignorable or as a PatternMixture"
+            f"{int(among.sum())} rows have unseen values in more than two models of indicators ({names}), "
+            "link='logit' among them, whose joint probability is not supported; take link='probit' for all, or leave a "
+            "column's holes as ignorable"
+        )
+    many = together > _MOST_TOGETHER
+    if many.any():
+        raise SpecError(
+            f"{int(many.sum())} rows have unseen values in more than {_MOST_TOGETHER} models of indicators ({names}), "
+            "whose joint probability is not integrated well enough; leave a column's holes as ignorable"
         )
 
 
-def _correlated(spec: Spec, data: IncompleteData) -> np.ndarray:
-    """Count the propensities of each row that read unseen values, and so are correlated given the seen ones, (n,)."""
+def _reading(spec: Spec, data: IncompleteData) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each propensity reads an unseen value of a row, (n, propensities), and whether its link is a logit.
+
+    Those that do are correlated given what is seen.
+    """
     columns = spec.model.columns
     seen = np.column_stack([data.seen(c) for c in columns])
-    unseen_in = [rows for b in spec.selections for rows in _with_unseen(b, columns, seen)]
-    return np.sum(unseen_in, axis=0) if unseen_in else np.zeros(data.n, dtype=np.int64)
+    each = [(rows, b.link == "logit") for b in spec.selections for rows in _with_unseen(b, columns, seen)]
+    reading = np.array([rows for rows, _ in each], dtype=bool).reshape(len(each), data.n).T
+    return reading, np.array([logit for _, logit in each], dtype=bool)
 
 
 def orthants(spec: Spec, data: IncompleteData) -> tuple[str, ...]:
     """Say in a sentence how rows with correlated propensities are computed; nothing if there are none."""
-    rows = int((_correlated(spec, data) == _MOST_TOGETHER).sum())
-    if not rows:
+    together = _reading(spec, data)[0].sum(axis=1)
+    two, more = int((together == 2).sum()), int((together > 2).sum())
+    ways = (
+        [f"in {two} of {data.n} rows two, whose joint probability is a bivariate normal's in closed form"]
+        if two
+        else []
+    )
+    if more:
+        ways.append(f"in {more} more than two, integrated over fixed points")
+    if not ways:
         return ()
     names = ", ".join(b.columns[0] for b in spec.selections)
-    return (
-        f"in {rows} of {data.n} rows two of the propensities of {names} are correlated given what is seen; their joint "
-        "probability is a bivariate normal's, in closed form",
-    )
+    return (f"propensities of {names} are correlated given what is seen: {'; '.join(ways)}",)
 
 
 def _with_unseen(belief: Selection | Heckman | Dropout, columns: tuple[str, ...], seen: np.ndarray) -> list[np.ndarray]:

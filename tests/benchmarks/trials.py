@@ -80,8 +80,8 @@ def reference() -> None:
     gone = table["w5"].isna().mean()
     print(
         f"J2R, 1,000 patients x 6 visits, {gone:.0%} gone: {ended - began:.1f} s in all, of which "
-        f"{ended - sampled:.1f} s after the draws; effect {estimate:.3f}; rbmi 1.3.1 took 132 s, of which 14 s after the "
-        "draws, on such a machine",
+        f"{ended - sampled:.1f} s after the draws; effect {estimate:.3f}; rbmi 1.3.1 took 132 s, 14 s of them after "
+        "the draws, on such a machine",
         flush=True,
     )
 
