@@ -149,7 +149,7 @@ def test_the_data_part_of_the_pymc_model_is_the_same_likelihood() -> None:
     model = built.model
     wanted = [model.potentials[0], *(model[n] for n in ("coef", "sd", "corr", "dropout"))]
     graph = model.replace_rvs_by_values(wanted)
-    compiled = model.compile_fn(graph, inputs=model.value_vars, on_unused_input="ignore")
+    compiled = model.compile_fn(graph, inputs=model.value_vars, on_unused_input="ignore", mode="FAST_COMPILE")
     potential, coef, sd, corr, beta = compiled(point)
     own = kernel_data(objective.layout, keep_empty_rows=True, products=False)
     each = np.empty(data.n)
