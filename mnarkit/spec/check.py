@@ -271,6 +271,8 @@ def _reading(spec: Spec, data: IncompleteData) -> tuple[np.ndarray, np.ndarray]:
 
     Those that do are correlated given what is seen.
     """
+    if not spec.selections:
+        return np.zeros((data.n, 0), dtype=bool), np.zeros(0, dtype=bool)
     columns = spec.model.columns
     seen = np.column_stack([data.seen(c) for c in columns])
     each = [(rows, b.link == "logit") for b in spec.selections for rows in _with_unseen(b, columns, seen)]
