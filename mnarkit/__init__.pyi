@@ -19,6 +19,7 @@ from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
 from .spec.spec import Spec
 from .strategies import register_strategy
+from .variances import Variances, variances
 
 __version__: str
 
@@ -48,6 +49,7 @@ __all__ = [
     "Selection",
     "Shift",
     "Spec",
+    "Variances",
     "analyze",
     "build",
     "em",
@@ -65,4 +67,5 @@ __all__ = [
     "sample",
     "to_long",
     "to_wide",
+    "variances",
 ]
