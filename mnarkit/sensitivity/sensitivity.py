@@ -59,8 +59,8 @@ def sensitivity(
     client : object, optional
         A Dask client (`pip install 'mnarkit[dask]'`), or anything with `submit`; points are run there.
     resume : path, optional
-        A folder in which each point that was run is kept, written whole or not at all, under a name made of spec, table,
-        draws, analysis, seed and point; a run that is started again reads it. What is exact arithmetic is not kept.
+        A folder in which each point that was run is kept, written whole or not at all, under a name made of spec,
+        table, draws, analysis, seed and point; a run that is started again reads it. Exact arithmetic is not kept.
     progress : bool
         Whether to show a line on a terminal when it takes longer than two seconds.
 
