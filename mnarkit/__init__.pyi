@@ -1,5 +1,5 @@
 from . import errors
-from .analyze import Estimates, analyze, predict
+from .analyze import Estimates, Logistic, analyze, predict
 from .build import build
 from .data import IncompleteData
 from .datasets import load_dataset
@@ -12,6 +12,7 @@ from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .reshape import to_long, to_wide
 from .sample import sample
+from .sensitivity import Grid, Sensitivity, sensitivity
 from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
@@ -33,12 +34,14 @@ __all__ = [
     "Estimates",
     "Exploration",
     "Fit",
+    "Grid",
     "Growth",
     "Heckman",
     "Imputations",
     "IncompleteData",
     "InverseWishart",
     "Jeffreys",
+    "Logistic",
     "MvNormal",
     "PatternMixture",
     "Pooled",
@@ -49,6 +52,7 @@ __all__ = [
     "Ridge",
     "Scale",
     "Selection",
+    "Sensitivity",
     "Shift",
     "Spec",
     "Variances",
@@ -69,6 +73,7 @@ __all__ = [
     "read_spec",
     "register_strategy",
     "sample",
+    "sensitivity",
     "to_long",
     "to_wide",
     "variances",
