@@ -21,6 +21,7 @@ from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
 from .spec.spec import Spec
 from .strategies import register_strategy
+from .variances import Variances, variances
 
 __version__: str
 
@@ -54,6 +55,7 @@ __all__ = [
     "Sensitivity",
     "Shift",
     "Spec",
+    "Variances",
     "analyze",
     "build",
     "diagnose",
@@ -74,4 +76,5 @@ __all__ = [
     "sensitivity",
     "to_long",
     "to_wide",
+    "variances",
 ]
