@@ -3,6 +3,7 @@ from .analyze import Estimates, analyze, predict
 from .build import build
 from .data import IncompleteData
 from .datasets import load_dataset
+from .diagnose import Diagnosis, diagnose, loo
 from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .explore import Exploration, explore
 from .fit import Fit, load_fit
@@ -26,6 +27,7 @@ __version__: str
 __all__ = [
     "MAR",
     "Completed",
+    "Diagnosis",
     "Dropout",
     "EMFit",
     "Estimates",
@@ -52,12 +54,14 @@ __all__ = [
     "Spec",
     "analyze",
     "build",
+    "diagnose",
     "em",
     "errors",
     "explore",
     "impute",
     "load_dataset",
     "load_fit",
+    "loo",
     "pool",
     "pool_test",
     "predict",
