@@ -1,5 +1,5 @@
 from . import errors
-from .analyze import Estimates, analyze, predict
+from .analyze import Estimates, Logistic, analyze, predict
 from .build import build
 from .data import IncompleteData
 from .datasets import load_dataset
@@ -12,6 +12,7 @@ from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .reshape import to_long, to_wide
 from .sample import sample
+from .sensitivity import Grid, Sensitivity, sensitivity
 from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
@@ -21,6 +22,7 @@ from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
 from .spec.spec import Spec
 from .strategies import register_strategy
+from .variances import Variances, variances
 
 __version__: str
 
@@ -33,12 +35,14 @@ __all__ = [
     "Estimates",
     "Exploration",
     "Fit",
+    "Grid",
     "Growth",
     "Heckman",
     "Imputations",
     "IncompleteData",
     "InverseWishart",
     "Jeffreys",
+    "Logistic",
     "MvNormal",
     "OddsRatio",
     "PatternMixture",
@@ -50,8 +54,10 @@ __all__ = [
     "Ridge",
     "Scale",
     "Selection",
+    "Sensitivity",
     "Shift",
     "Spec",
+    "Variances",
     "analyze",
     "build",
     "diagnose",
@@ -69,6 +75,8 @@ __all__ = [
     "read_spec",
     "register_strategy",
     "sample",
+    "sensitivity",
     "to_long",
     "to_wide",
+    "variances",
 ]
