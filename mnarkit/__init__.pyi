@@ -1,6 +1,7 @@
 from . import errors
 from .analyze import Estimates, Logistic, analyze, predict
 from .build import build
+from .compare import Comparison, compare
 from .data import IncompleteData
 from .datasets import load_dataset
 from .diagnose import Diagnosis, diagnose, loo
@@ -28,6 +29,7 @@ __version__: str
 
 __all__ = [
     "MAR",
+    "Comparison",
     "Completed",
     "Diagnosis",
     "Dropout",
@@ -60,6 +62,7 @@ __all__ = [
     "Variances",
     "analyze",
     "build",
+    "compare",
     "diagnose",
     "em",
     "errors",
