@@ -17,10 +17,12 @@ from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
 from .spec.missingness import MAR, Heckman, Selection
+from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
 from .spec.spec import Spec
 from .strategies import register_strategy
+from .variances import Variances, variances
 
 __version__: str
 
@@ -42,6 +44,7 @@ __all__ = [
     "Jeffreys",
     "Logistic",
     "MvNormal",
+    "OddsRatio",
     "PatternMixture",
     "Pooled",
     "PooledTest",
@@ -55,6 +58,7 @@ __all__ = [
     "Shift",
     "Spec",
     "TippingPoint",
+    "Variances",
     "analyze",
     "build",
     "diagnose",
@@ -76,4 +80,5 @@ __all__ = [
     "tipping_point",
     "to_long",
     "to_wide",
+    "variances",
 ]
