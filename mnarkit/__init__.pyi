@@ -13,7 +13,7 @@ from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .reshape import to_long, to_wide
 from .sample import sample
-from .sensitivity import Grid, Sensitivity, sensitivity
+from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
 from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
@@ -59,6 +59,7 @@ __all__ = [
     "Sensitivity",
     "Shift",
     "Spec",
+    "TippingPoint",
     "Variances",
     "analyze",
     "build",
@@ -79,6 +80,7 @@ __all__ = [
     "register_strategy",
     "sample",
     "sensitivity",
+    "tipping_point",
     "to_long",
     "to_wide",
     "variances",
