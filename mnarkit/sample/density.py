@@ -225,7 +225,7 @@ def log_density(theta, scalars, design, reals, whole):
     """Log posterior density of θ, and its gradient; -inf where numbers can no longer say it."""
     k = len(theta)
     v, slope, gradient, d_v = np.empty(k), np.empty(k), np.empty(k), np.zeros(k)
-    prior = place(theta, *scalars, v, slope, gradient)
+    prior = place(theta, scalars[0], scalars[1], scalars[2], v, slope, gradient)
     coef, cov, B, S, A, D, c, t = arguments(v, design)
     if not usable(v, cov):
         return -np.inf, d_v
@@ -241,7 +241,7 @@ def log_density_together(theta, scalars, design, reals, whole):
     """`log_density` where propensities of a row are correlated given what is seen: a kernel that loads for longer."""
     k = len(theta)
     v, slope, gradient, d_v = np.empty(k), np.empty(k), np.empty(k), np.zeros(k)
-    prior = place(theta, *scalars, v, slope, gradient)
+    prior = place(theta, scalars[0], scalars[1], scalars[2], v, slope, gradient)
     coef, cov, B, S, A, D, c, t = arguments(v, design)
     if not usable(v, cov):
         return -np.inf, d_v

@@ -29,7 +29,7 @@ def posterior_of(target: Target, theta: np.ndarray) -> xr.Dataset:
 def _moments(target: Target, values: np.ndarray) -> Named:
     scaling, (p, q) = target.scaling, (len(target.layout.columns), len(target.layout.terms))
     coef, cov = np.empty((len(values), p, q)), np.empty((len(values), p, p))
-    all_moments(values, *target.design[:2], coef, cov)
+    all_moments(values, target.design[0], target.design[1], coef, cov)
     intercept = np.array([t == "Intercept" for t in target.layout.terms])
     origin = np.where(intercept, scaling.center[:, None], 0.0)
     sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))

@@ -109,7 +109,7 @@ class Target:
         """Where each scalar lives: (..., k) from (..., k)."""
         flat = np.ascontiguousarray(theta, dtype=float).reshape(-1, self.size)
         out = np.empty(flat.shape)
-        place_all(flat, *self.scalars, out)
+        place_all(flat, self.scalars[0], self.scalars[1], self.scalars[2], out)
         return out.reshape(np.shape(theta))
 
     def theta(self, named: dict[str, np.ndarray]) -> np.ndarray:
@@ -125,7 +125,7 @@ class Target:
 
     def parameters(self, values: np.ndarray) -> Parameters:
         """Standardised parameters as `normal.parameters` names them, at one point."""
-        coef, cov = moments_of_values(values, *self.design[:2])
+        coef, cov = moments_of_values(values, self.design[0], self.design[1])
         named = self.by_name(values)
         amounts = [named.get(a.name, a.component.amount) for a in self.standard.model_amounts]
         betas, rhos, at = [], [], int(self.design[0][7])
