@@ -91,7 +91,7 @@ def one(name: str, number: int) -> dict[str, object]:
     data = scenario.table(np.random.default_rng([SEED, sorted(SCENARIOS).index(name), number]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mk.errors.MnarkitWarning)
-        fit = mk.sample(scenario.spec, data, draws=500, tune=500, chains=2, cores=1, seed=number + 1, progress=False)
+        fit = mk.sample(scenario.spec, data, draws=250, tune=250, chains=2, cores=1, seed=number + 1, progress=False)
         imps = mk.impute(fit, 2, seed=number)
     began = time.perf_counter()
     found = predictive_check(fit, pairs=200, seed=number)

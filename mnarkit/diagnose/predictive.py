@@ -2,10 +2,10 @@
 
 For a statistic T, let ε = T(table completed at θ) - E[T | θ], θ a posterior draw, and D its mean over the posterior.
 Under the model Var D = Var(T | θ) - Var(ε | table), by the law of total variance, since E[ε | θ] = 0. The usual
-posterior predictive p-value takes Var(T | θ) + Var(E[T | θ] | table) instead and is conservative, the more so the more the fit
-has used T up. Both terms are estimated from pairs of draws with common random numbers. Statistics of which the fit has
-used up nearly everything test nothing and are left out. All others are judged together by the largest |z|, against the
-largest over as many statistics of replicated tables.
+posterior predictive p-value takes Var(T | θ) + Var(E[T | θ] | table) instead and is conservative, the more so the more
+the fit has used T up. Both terms are estimated from pairs of draws with common random numbers. Statistics of which the
+fit has used up nearly everything test nothing and are left out. All others are judged together by the largest |z|,
+against the largest over as many statistics of replicated tables.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class Predictive:
     ----------
     table : DataFrame
         One row a statistic: `about column segment by` (the segment's column) `statistic n` (its rows), `data` (mean
-        over the draws where holes were filled), `replicated`, `low`, `high` (95 % of the replicates), `used_up` (share of
-        its variance that the fit has used), `z`, `posterior_p` (the conservative p-value), `tested`, `alarm`.
+        over the draws where holes were filled), `replicated`, `low`, `high` (95 % of the replicates), `used_up` (share
+        of its variance that the fit has used), `z`, `posterior_p` (the conservative p-value), `tested`, `alarm`.
     p_value, threshold : float, float
         Of the largest |z| over all that was tested; the |z| beyond which a statistic is an alarm.
     recorded : tuple of (n, p) arrays
