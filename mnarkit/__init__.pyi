@@ -14,7 +14,7 @@ from .priors import Prior
 from .report import report
 from .reshape import to_long, to_wide
 from .sample import sample
-from .sensitivity import Grid, Sensitivity, sensitivity
+from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
 from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
@@ -60,6 +60,7 @@ __all__ = [
     "Sensitivity",
     "Shift",
     "Spec",
+    "TippingPoint",
     "Variances",
     "analyze",
     "build",
@@ -81,6 +82,7 @@ __all__ = [
     "report",
     "sample",
     "sensitivity",
+    "tipping_point",
     "to_long",
     "to_wide",
     "variances",
