@@ -14,7 +14,8 @@ from .sample import sample
 from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
-from .spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
+from .spec.missingness import MAR, Heckman, Selection
+from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
 from .spec.spec import Spec
 from .strategies import register_strategy

@@ -28,7 +28,8 @@ from mnarkit.report.folder import refuse_existing
 from mnarkit.sample import sample
 from mnarkit.spec.data_models import Regression
 from mnarkit.spec.encode import to_dict
-from mnarkit.spec.missingness import Heckman, PatternMixture, Selection, Shift
+from mnarkit.spec.missingness import Heckman, Selection
+from mnarkit.spec.pattern_mixture import PatternMixture, Shift
 from mnarkit.spec.spec import Spec
 
 __all__ = ["run_demo"]

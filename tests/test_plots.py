@@ -14,7 +14,8 @@ from mnarkit.impute import Imputations
 from mnarkit.plots import forest, recorded_imputed, save
 from mnarkit.plots.density import density, grid
 from mnarkit.spec.data_models import Regression
-from mnarkit.spec.missingness import PatternMixture, Selection, Shift
+from mnarkit.spec.missingness import Selection
+from mnarkit.spec.pattern_mixture import PatternMixture, Shift
 from mnarkit.spec.spec import Spec
 
 

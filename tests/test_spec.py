@@ -8,7 +8,8 @@ import pytest
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.data_models import MvNormal, Regression
-from mnarkit.spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
+from mnarkit.spec.missingness import MAR, Heckman, Selection
+from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
 from mnarkit.spec.spec import Spec
 
 MODEL = Regression("y ~ x")

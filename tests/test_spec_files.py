@@ -14,7 +14,8 @@ from mnarkit.errors import FormulaError, SpecError
 from mnarkit.priors import Prior
 from mnarkit.spec.data_models import MvNormal, Regression
 from mnarkit.spec.files import from_dict, from_json, from_yaml, read_spec, to_dict, to_json, to_yaml
-from mnarkit.spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
+from mnarkit.spec.missingness import MAR, Heckman, Selection
+from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
 from mnarkit.spec.spec import Spec
 from mnarkit.spec.text import MAX_BYTES, parse_yaml
 

@@ -19,7 +19,7 @@ from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
 from mnarkit.priors import Prior
 from mnarkit.spec.check import check_late, check_rows
 from mnarkit.spec.events import fitted_table
-from mnarkit.spec.missingness import PatternMixture
+from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 

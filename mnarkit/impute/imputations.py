@@ -11,7 +11,7 @@ import xarray as xr
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError
-from mnarkit.spec.missingness import PatternMixture
+from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 

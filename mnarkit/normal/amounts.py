@@ -8,7 +8,7 @@ from mnarkit.errors import DataError
 from mnarkit.normal.conditional import conditional_mean
 from mnarkit.normal.layout import Amount, Layout
 from mnarkit.normal.parameters import Parameters, residual_sd
-from mnarkit.spec.missingness import Scale
+from mnarkit.spec.pattern_mixture import Scale
 
 __all__ = ["move"]
 

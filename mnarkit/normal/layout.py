@@ -12,7 +12,8 @@ from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave
 from mnarkit.normal.patterns import Patterns, cross_products, group_rows
 from mnarkit.normal.structure import Structure, structure_of
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
-from mnarkit.spec.missingness import Heckman, Scale, Selection, Shift
+from mnarkit.spec.missingness import Heckman, Selection
+from mnarkit.spec.pattern_mixture import Scale, Shift
 from mnarkit.spec.spec import Spec
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy as np
 
 from mnarkit.normal.hazard import Hazard
 from mnarkit.normal.layout import Amount, KernelData, Layout
-from mnarkit.spec.missingness import Scale
+from mnarkit.spec.pattern_mixture import Scale
 
 __all__ = ["Parameters", "kernel_parameters", "residual_sd"]
 

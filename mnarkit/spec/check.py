@@ -14,7 +14,8 @@ from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
-from mnarkit.spec.missingness import Heckman, PatternMixture, Selection, Shift
+from mnarkit.spec.missingness import Heckman, Selection
+from mnarkit.spec.pattern_mixture import PatternMixture, Shift
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 

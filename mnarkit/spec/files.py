@@ -12,7 +12,8 @@ from mnarkit.priors import Amount, Prior
 from mnarkit.spec.data_models import Growth, MvNormal, Regression
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import VERSION, to_dict, to_json, to_yaml
-from mnarkit.spec.missingness import MAR, Heckman, PatternMixture, Scale, Selection, Shift
+from mnarkit.spec.missingness import MAR, Heckman, Selection
+from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 from mnarkit.spec.text import MAX_BYTES, parse_json, parse_yaml

@@ -6,7 +6,8 @@ from mnarkit.errors import SpecError
 from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import to_json, to_yaml
-from mnarkit.spec.missingness import MAR, Heckman, Missingness, PatternMixture, Selection
+from mnarkit.spec.missingness import MAR, Heckman, Missingness, Selection
+from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
 
 __all__ = ["Spec", "require_spec"]
