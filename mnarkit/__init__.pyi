@@ -17,6 +17,7 @@ from .spec.files import read_spec
 from .spec.missingness import MAR, Heckman, Selection
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
+from .spec.shared import SharedParameter
 from .spec.spec import Spec
 from .strategies import register_strategy
 
@@ -46,6 +47,7 @@ __all__ = [
     "Ridge",
     "Scale",
     "Selection",
+    "SharedParameter",
     "Shift",
     "Spec",
     "analyze",

@@ -18,7 +18,7 @@ import numba
 import numpy as np
 
 from mnarkit.normal.likelihood import KERNEL_KEY
-from mnarkit.normal.signs import log_normal_cdf
+from mnarkit.normal.link_tables import log_link
 
 __all__ = ["FACTORS_KEY", "draw_factors", "factor_mean_slopes", "log_factor_signs", "roots"]
 
@@ -45,17 +45,6 @@ def roots(C):
                 rest[i, j] -= L[i, r] * L[j, r]
         rank += 1
     return L, rank
-
-
-@numba.njit(cache=True, error_model="numpy")
-def log_link(x, logistic):
-    """Log F, F' / F and F'' / F at x."""
-    if not logistic:
-        value, mills = log_normal_cdf(x)
-        return value, mills, -x * mills
-    value = -math.log1p(math.exp(-x)) if x > -30.0 else x - math.log1p(math.exp(x))
-    above = 1.0 / (1.0 + math.exp(x)) if x < 30.0 else math.exp(-x)
-    return value, above, above * (2.0 * above - 1.0)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -140,7 +129,9 @@ def log_factor_signs(u, L, rank, t, sign, logistic, g_u, g_C, g_t):
             while True:
                 start = at[0] - hessian[1] / hessian[0] * (other - at[1])
                 start = at[0] + step * round((start - at[0]) / step)
-                part, highest = add_line(start, other, step, top, u, L, t, sign, logistic, first, second, e, g_u, g_C, g_t)
+                part, highest = add_line(
+                    start, other, step, top, u, L, t, sign, logistic, first, second, e, g_u, g_C, g_t
+                )
                 total += part
                 if not highest > top - _DEPTH:
                     break
@@ -188,7 +179,10 @@ def draw_factors(u, C, t, sign, logistic, rng):
     for row in range(n):
         mode_of(u[row], L, t, sign, logistic, centre, hessian, first, second)
         top = log_terms(u[row], L, centre, t, sign, logistic, first, second)
-        slope[0], slope[1] = np.dot(first, L[:, 0]), np.dot(first, L[:, 1])
+        slope[:] = 0.0
+        for k in range(d):
+            slope[0] += first[k] * L[k, 0]
+            slope[1] += first[k] * L[k, 1]
         for _ in range(_TRIES):
             for r in range(rank):
                 e[r] = slope[r] + rng.standard_normal()
@@ -200,4 +194,5 @@ def draw_factors(u, C, t, sign, logistic, rng):
     return made
 
 
-FACTORS_KEY = hashlib.sha256(Path(__file__).read_bytes() + KERNEL_KEY.encode()).hexdigest()
+_SOURCES = [Path(__file__).with_name(f"{name}.py") for name in ("factors", "link_tables")]
+FACTORS_KEY = hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES) + KERNEL_KEY.encode()).hexdigest()

@@ -14,11 +14,11 @@ RANDOM_TERMS = ("intercept", "slope", "curvature")
 
 @dataclass(frozen=True, slots=True)
 class SharedParameter:
-    """P(r_it = 1 | u_i) = link⁻¹(a_t + γ'u_i + d'x_i): a subject's random terms u_i move its values and its missingness.
+    """P(r_it = 1 | u_i) = link⁻¹(a_t + γ'u_i + d'x_i): the random terms u_i that move the values move their holes.
 
-    u_i are the random terms of `Growth`, the deviations of a subject's intercept, slope and curvature (on t⁰, t¹, t²) from
-    those that the model expects for its predictors. r_it is leaving at wave t of those still there (`of="dropout"`), or
-    a hole at wave t (`of="missing"`). Given u_i, indicators and values are independent.
+    u_i are the random terms of `Growth`, the deviations of a subject's intercept, slope and curvature (on t⁰, t¹, t²)
+    from those that the model expects for its predictors. r_it is leaving at wave t of those still there
+    (`of="dropout"`), or a hole at wave t (`of="missing"`). Given u_i, indicators and values are independent.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ class SharedParameter:
     link : {"probit", "logit"}
         The link.
     priors : mapping of str to Prior or float, optional
-        By term (`slope`, `Intercept[wave]`, ...), as in `Selection`; those of random terms are per model sd of the term,
-        by default normal(0, 1.5) with a probit link and normal(0, 2.5) with a logit one. A number fixes a slope in raw
-        units.
+        By term (`slope`, `Intercept[wave]`, ...), as in `Selection`; those of random terms are per model sd of the
+        term, by default normal(0, 1.5) with a probit link and normal(0, 2.5) with a logit one. A number fixes a slope
+        in raw units.
     because : str
         The reason, in words.
 
