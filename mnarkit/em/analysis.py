@@ -89,9 +89,19 @@ class Analyst:
 
     def predicted(self, theta: np.ndarray) -> np.ndarray:
         """E[y | seen, r] with late amounts added, (n, p)."""
-        parameters = self.parameters(theta)
-        y = expected_unseen(kernel_parameters(parameters, self.layout, self.rows), self.rows, self.layout.y)
-        return self._moved(y, parameters, np.zeros(y.shape))
+        y = self.before_amounts(theta)
+        return self._moved(y, self.parameters(theta), np.zeros(y.shape))
+
+    def before_amounts(self, theta: np.ndarray) -> np.ndarray:
+        """E[y | seen, r] of the likelihood alone, (n, p): under MAR where the beliefs are all applied afterwards."""
+        arguments = kernel_parameters(self.parameters(theta), self.layout, self.rows)
+        return expected_unseen(arguments, self.rows, self.layout.y)
+
+    def drawn(self, rng: np.random.Generator) -> np.ndarray:
+        """One draw of y | seen, r at the estimates, late amounts added, (n, p)."""
+        parameters = self.parameters(self.theta)
+        y = draw_unseen(kernel_parameters(parameters, self.layout, self.rows), self.rows, self.layout.y, rng)
+        return self._moved(y, parameters, rng.standard_normal(y.shape))
 
     def _moved(self, y: np.ndarray, parameters: Parameters, noise: np.ndarray) -> np.ndarray:
         if self.reference is not None:
@@ -104,17 +114,14 @@ class Analyst:
 
     def expected(self) -> pd.DataFrame:
         """Fill the holes of the modelled columns with their expectations."""
-        return self._filled(self.predicted(self.theta))
+        return self.filled(self.predicted(self.theta))
 
     def stochastic(self, seed: int) -> pd.DataFrame:
         """Fill them with one draw each at the estimates."""
-        parameters = self.parameters(self.theta)
-        arguments = kernel_parameters(parameters, self.layout, self.rows)
-        rng = np.random.default_rng(seed)
-        y = draw_unseen(arguments, self.rows, self.layout.y, rng)
-        return self._filled(self._moved(y, parameters, rng.standard_normal(y.shape)))
+        return self.filled(self.drawn(np.random.default_rng(seed)))
 
-    def _filled(self, y: np.ndarray) -> pd.DataFrame:
+    def filled(self, y: np.ndarray) -> pd.DataFrame:
+        """Put values (n, p) into the holes of the table."""
         frame = self.data.frame.copy()
         for j, column in enumerate(self.layout.columns):
             seen = self.data.seen(column)
