@@ -17,6 +17,7 @@ from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
 from .spec.missingness import MAR, Heckman, Selection
+from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
 from .spec.shared import SharedParameter
@@ -44,6 +45,7 @@ __all__ = [
     "Jeffreys",
     "Logistic",
     "MvNormal",
+    "OddsRatio",
     "PatternMixture",
     "Pooled",
     "PooledTest",

@@ -71,4 +71,4 @@ def _(belief: Dropout, holed: set[str]) -> list[tuple[str, str]]:
 def late_amounts(spec: Spec, data: IncompleteData) -> dict[str, bool]:
     """Names of the amounts with a prior among the draws; whether each stands inside the likelihood."""
     every = amounts_of(spec, data, tuple(1.0 for _ in spec.model.columns))
-    return {a.name: a.component.of == "model" for a in every if isinstance(a.component.amount, Prior)}
+    return {a.name: a.component.of == "model" for a in every if isinstance(a.declared, Prior)}

@@ -1,7 +1,7 @@
 """What a fit at its maximum says about the table: expectations, draws, projections, regressions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lazy_loader
@@ -14,6 +14,7 @@ from mnarkit.errors import DataError, FormulaError
 from mnarkit.formula import design, parse
 from mnarkit.normal.amounts import move
 from mnarkit.normal.conditional import conditional_mean, draw_unseen, expected_unseen
+from mnarkit.normal.declared import amounts_of
 from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
@@ -63,7 +64,7 @@ class Analyst:
         """Lay the spec out on the table."""
         fitted = fitted_table(spec, data)
         designs = designs_of(spec, fitted)
-        layout = lay_out(spec, fitted, designs)
+        layout = replace(lay_out(spec, fitted, designs), amounts=amounts_of(spec, data, designs.recorded_sd))
         rows = kernel_data(layout, keep_empty_rows=True, products=False)
         belief = spec.reference
         reference = None if belief is None else reference_rows(belief, layout.columns, data, designs)
@@ -82,7 +83,7 @@ class Analyst:
             at += len(one.terms)
             rho.append(theta[at] if has_rho else None)
             at += has_rho
-        inside = tuple(centre(a.component.amount) for a in self.layout.model_amounts)
+        inside = tuple(centre(a.declared) for a in self.layout.model_amounts)
         structure = self.layout.structure
         random = None if structure is None else structure.random_of(theta[at:], q)
         return Parameters(theta[: p * q].reshape(p, q), cov + np.tril(cov, -1).T, coefs, rho, inside, random)
@@ -107,9 +108,9 @@ class Analyst:
         if self.reference is not None:
             kept = {name: centre(declared) for name, declared in self.reference.belief.amounts}
             y = refer(y, self.reference, parameters, kept, noise)
-        for amount in self.layout.amounts:
-            if amount.component.of == "prediction":
-                move(y, amount, centre(amount.component.amount), parameters, self.layout)
+        late = [(a, centre(a.declared)) for a in self.layout.amounts if a.component.of == "prediction"]
+        seen = np.column_stack([self.data.seen(c) for c in self.layout.columns])
+        move(y, late, parameters, self.layout, seen)
         return y
 
     def expected(self) -> pd.DataFrame:
