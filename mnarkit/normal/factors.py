@@ -29,7 +29,7 @@ _NEWTON = 12
 _TRIES = 100_000
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def roots(C):
     """Give L (d, 2) with L L' = C, by pivoted Cholesky, and the number of factors; C has rank two at most."""
     d = len(C)
@@ -47,7 +47,7 @@ def roots(C):
     return L, rank
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def log_terms(u, L, e, t, sign, logistic, first, second):
     """Log Π F at the factors e, with each propensity's F'/F and F''/F as derivatives in u."""
     total = 0.0
@@ -59,7 +59,7 @@ def log_terms(u, L, e, t, sign, logistic, first, second):
     return total
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def mode_of(u, L, t, sign, logistic, e, hessian, first, second):
     """Fill e with the mode of N(e; 0, I) Π F, and hessian with that of minus its logarithm; Newton's steps from 0."""
     e[0], e[1] = 0.0, 0.0
@@ -84,7 +84,7 @@ def mode_of(u, L, t, sign, logistic, e, hessian, first, second):
             return
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def add_line(start, other, step, top, u, L, t, sign, logistic, first, second, e, g_u, g_C, g_t):
     """Add the terms of a line of points, outwards from its start; their total, and the largest logarithm."""
     d, total, highest = len(u), 0.0, -np.inf
@@ -108,7 +108,7 @@ def add_line(start, other, step, top, u, L, t, sign, logistic, first, second, e,
     return total, highest
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def log_factor_signs(u, L, rank, t, sign, logistic, g_u, g_C, g_t):
     """Log P(all signs), and its derivatives in u, in C (at and above its diagonal) and in t."""
     d = len(u)
@@ -154,7 +154,7 @@ def log_factor_signs(u, L, rank, t, sign, logistic, g_u, g_C, g_t):
     return top + math.log(total * factor)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def factor_mean_slopes(u, C, t, sign, logistic):
     """∂ log P(all signs) / ∂u of every row of u, (n, d)."""
     d = u.shape[1]
@@ -165,7 +165,7 @@ def factor_mean_slopes(u, C, t, sign, logistic):
     return made
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def draw_factors(u, C, t, sign, logistic, rng):
     """Draw ξ given all signs for every row of u (n, d), exactly: (n, 2), zero where there is no factor.
 

@@ -41,7 +41,7 @@ _TABLES = _tables()  # the probit's cells, then the logit's, six numbers each
 _LOGIT = len(_TABLES) // 2
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def log_link(x, logistic):
     """Log F, F' / F and F'' / F at x."""
     if x >= _HIGH:
