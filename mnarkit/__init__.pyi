@@ -14,6 +14,7 @@ from .sample import sample
 from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
+from .spec.limits import Limits
 from .spec.missingness import MAR, Heckman, Selection
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
@@ -36,6 +37,7 @@ __all__ = [
     "IncompleteData",
     "InverseWishart",
     "Jeffreys",
+    "Limits",
     "MvNormal",
     "PatternMixture",
     "Pooled",

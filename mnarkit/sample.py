@@ -29,8 +29,10 @@ from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.normal.sources import moments_of
 from mnarkit.normal.structure import Structure
 from mnarkit.normal.together import unit_loglik_together
-from mnarkit.spec.check import identification, orthants
+from mnarkit.spec.bounds import limits_said
+from mnarkit.spec.check import identification
 from mnarkit.spec.events import fitted_table
+from mnarkit.spec.propensities import orthants
 from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["sample"]
@@ -123,7 +125,7 @@ def sample(
         store_unconstrained=True,
     )
     settings = {"tune": tune, "target_accept": target_accept}
-    notes = (*rests, *orthants(spec, data))
+    notes = (*rests, *limits_said(spec, data), *orthants(spec, data))
     fit = Fit(spec, data, _tidy(tree, built.model if model is None else model, spec, seed, settings), seed, notes)
     _add_loglik(fit, built)
     troubles = _troubles(fit)
@@ -146,7 +148,7 @@ def _compile(spec: Spec, built: Built, data: IncompleteData, model: pm.Model | N
         return _compile_model(model, _start(spec, data, built))
     rows = built.rows
     terms = tuple(i.terms for i in built.layout.indicators)
-    shapes = (built.layout.terms, terms, rows.pieces, rows.groups, rows.together)
+    shapes = (built.layout.terms, terms, rows.pieces, rows.groups, rows.together, built.layout.limited_columns)
     constants = built.layout.model_amounts or any(i.hazard is not None for i in built.layout.indicators)
     fixed = data.fingerprint() if constants else None  # their units stand in the graph
     key = (spec, shapes, fixed)
@@ -267,7 +269,7 @@ def _add_loglik(fit: Fit, built: Built) -> None:
         by_row(*arguments)
         values[number, rows.patterns.order] = row
     sizes = fit.draws["posterior"].sizes
-    speaks = np.ones(n, dtype=bool) if built.layout.indicators else built.layout.seen.any(axis=1)
+    speaks = np.ones(n, dtype=bool) if built.layout.indicators else built.layout.present.any(axis=1)
     shaped = values[:, speaks].reshape(sizes["chain"], sizes["draw"], -1)
     coords = {name: fit.draws["posterior"][name].values for name in ("chain", "draw")} | {"obs": np.flatnonzero(speaks)}
     fit.draws["log_likelihood"] = xr.DataTree(xr.Dataset({"unit": (("chain", "draw", "obs"), shaped)}, coords=coords))

@@ -1,5 +1,6 @@
 """A spec laid out on a table: the arrays that both engines, the imputer and the predictive code read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,8 +10,10 @@ from mnarkit.data import IncompleteData
 from mnarkit.families import LINKS
 from mnarkit.formula import Design, design, parse
 from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave
-from mnarkit.normal.patterns import Patterns, cross_products, group_rows
+from mnarkit.normal.limits import group_with_limits, limit_rows
+from mnarkit.normal.patterns import Patterns, cross_products
 from mnarkit.normal.structure import Structure, structure_of
+from mnarkit.spec.bounds import Bounds, bounds_of, present_cells
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale, Shift
@@ -127,11 +130,22 @@ class Layout:
     center: np.ndarray
     scale: np.ndarray
     structure: Structure | None = None
+    bounds: Bounds | None = None
 
     @property
     def seen(self) -> np.ndarray:
         """Which modelled cells are recorded, (n, p)."""
         return ~np.isnan(self.y)
+
+    @property
+    def present(self) -> np.ndarray:
+        """Which modelled cells were measured, (n, p): recorded, or known up to limits."""
+        return self.seen if self.bounds is None else self.seen | self.bounds.cells
+
+    @property
+    def limited_columns(self) -> tuple[int, ...]:
+        """The modelled columns with a cell that is known up to limits; each is a row of the kernel after indicators."""
+        return limit_rows(self.bounds, 0).columns
 
     @property
     def model_amounts(self) -> tuple[Amount, ...]:
@@ -147,7 +161,7 @@ def designs_of(spec: Spec, data: IncompleteData) -> Designs:
         design(spec.model.predictors, data),
         tuple(design(parse(b.formula), data, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
         tuple(float(np.nanstd(data.number(c), ddof=1)) if data.seen(c).sum() > 1 else np.nan for c in modelled),
-        () if dropout is None else leaving_waves(dropout, data),
+        () if dropout is None else leaving_waves(dropout, modelled, present_cells(spec, data)),
     )
 
 
@@ -155,12 +169,12 @@ def _unseen_names(belief: Selection | Heckman | Dropout, modelled: tuple[str, ..
     return (CURRENT, PREVIOUS) if isinstance(belief, Dropout) else modelled
 
 
-def leaving_waves(belief: Dropout, data: IncompleteData) -> tuple[int, ...]:
+def leaving_waves(belief: Dropout, modelled: tuple[str, ...], present: np.ndarray) -> tuple[int, ...]:
     """Find the waves with a hazard: all but the first; with own intercepts, those at which somebody leaves."""
     waves = range(1, len(belief.waves))
     if "Intercept" not in belief.by_wave:
         return tuple(waves)
-    left = leaving_wave(np.column_stack([data.seen(c) for c in belief.waves]))
+    left = leaving_wave(present[:, [modelled.index(c) for c in belief.waves]])
     return tuple(t for t in waves if (left == t).any())
 
 
@@ -182,6 +196,7 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         center=np.zeros(p),
         scale=np.ones(p),
         structure=structure_of(spec.model),
+        bounds=bounds_of(spec, data) if spec.limits else None,
     )
 
 
@@ -219,15 +234,16 @@ def _indicator(
 def amounts_of(spec: Spec, data: IncompleteData, recorded_sd: tuple[float, ...]) -> tuple[Amount, ...]:
     """Find the spec's amounts, and the cells that each moves in a table; the sds are those of the fit's table."""
     found: list[Amount] = []
+    present = present_cells(spec, data)
     for component in (c for belief in spec.pattern_mixtures for c in belief.components):
         stem = f"{'shift' if isinstance(component, Shift) else 'scale'}_{component.column}"
         taken = [a.name for a in found]
         name = next(n for n in (stem, *(f"{stem}_{i}" for i in range(2, len(found) + 3))) if n not in taken)
-        cells = ~data.seen(component.column)
+        column = spec.model.columns.index(component.column)
+        cells = ~present[:, column]
         if component.where is not None:
             cells = cells & evaluate(condition(component.where), data)
         predictors = tuple(spec.model.columns.index(c) for c in component.predictors)
-        column = spec.model.columns.index(component.column)
         found.append(Amount(name, component, column, cells, recorded_sd[column], predictors))
     return tuple(found)
 
@@ -260,12 +276,16 @@ def _model_rows(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelData:
-    """What `likelihood.loglik_and_gradient` reads besides the parameters, in its order, and how those are made."""
+    """What `likelihood.loglik_and_gradient` reads besides the parameters, in its order, and how those are made.
+
+    The last rows of the kernel are those of the `limited` columns.
+    """
 
     arrays: tuple[np.ndarray, ...]
     patterns: Patterns
     pieces: tuple[tuple[tuple[int, ...], int], ...]
     groups: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    limited: tuple[int, ...] = ()
 
     @property
     def together(self) -> bool:
@@ -280,34 +300,38 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
     """
     pieces, group, groups = _model_rows(layout)
     x = np.hstack([layout.x, *(_amount_columns(layout, i, rows) for _, i, rows in pieces)])
-    indicators = layout.indicators
-    rows = np.arange(len(x)) if indicators or keep_empty_rows else np.flatnonzero(layout.seen.any(axis=1))
-    seen = layout.seen[rows]
-    patterns = group_rows(seen, group[rows])
+    indicators, known = layout.indicators, limit_rows(layout.bounds, len(x))
+    every = keep_empty_rows or bool(indicators) or bool(known.columns)
+    rows = np.arange(len(x)) if every else np.flatnonzero(layout.seen.any(axis=1))
+    patterns, limit_sign = group_with_limits(layout.seen[rows], group[rows], known.sign[rows])
     patterns = replace(patterns, order=rows[patterns.order])
     everything = cross_products(x, layout.y, patterns) if products else np.zeros((len(patterns.group), 0, 0))
-    per_row = slice(None) if indicators or keep_empty_rows else slice(0)
-    order = patterns.order[per_row]
-    each = [i.w for i in indicators for _ in range(i.n_rows)]
+    order = patterns.order[slice(None) if every else slice(0)]
+    each = [*(i.w for i in indicators for _ in range(i.n_rows)), *known.w]
     w = np.hstack([np.zeros((len(layout.y), 0)), *each])
+    present = patterns.seen.copy()
+    present[:, list(known.columns)] |= limit_sign != 0
+    sign = np.hstack([*(i.signs(present) for i in indicators), limit_sign])
+    reads = [*(columns for i in indicators for columns in i.reads), *((j,) for j in known.columns)]
     arrays = (
         everything,
         patterns.seen.astype(np.int64),
         patterns.group,
         patterns.start,
-        np.hstack([np.zeros((len(patterns.seen), 0)), *(i.signs(patterns.seen) for i in indicators)]),
+        sign,
         np.ascontiguousarray(x[order]),
         np.nan_to_num(layout.y[order]),
         np.ascontiguousarray(w[order]),
         np.concatenate([[0], np.cumsum([one.shape[1] for one in each])]).astype(np.int64),
-        *_links(indicators),
-        joint_propensities(indicators, patterns.seen),
+        *_links([*(i.link for i in indicators for _ in range(i.n_rows)), *("probit" for _ in known.columns)]),
+        joint_propensities(sign, reads, patterns.seen),
     )
     return KernelData(
         arrays,
         patterns,
         tuple((tuple(sorted(c)), i) for c, i, _ in pieces),
         tuple((tuple(sorted(c)), tuple(sorted(s))) for c, s in groups),
+        known.columns,
     )
 
 
@@ -317,23 +341,20 @@ def _amount_columns(layout: Layout, i: int, rows: np.ndarray) -> np.ndarray:
     return np.where(rows[:, None], layout.x if of_mean else 1.0, 0.0)
 
 
-def joint_propensities(indicators: tuple[Indicator, ...], seen: np.ndarray) -> np.ndarray:
-    """Say which propensities are correlated given what is seen, for each row of a (G, p) mask: (G, K) of 0 and 1.
+def joint_propensities(sign: np.ndarray, reads: Sequence[tuple[int, ...]], seen: np.ndarray) -> np.ndarray:
+    """Say which propensities are correlated given what is seen, for each pattern: (G, K) of 0 and 1.
 
-    They are those that read an unseen column, where several do: the unseen columns are correlated.
+    They are those that are asked for and read an unseen column, where several do: the unseen columns are correlated.
     """
-    unseen = np.zeros((len(seen), 0), dtype=bool)
-    for indicator in indicators:
-        reads = np.array([[j in columns for j in range(seen.shape[1])] for columns in indicator.reads])
-        asked = indicator.signs(seen) != 0
-        unseen = np.hstack([unseen, asked & (~seen[:, None, :] & reads).any(axis=2)])
+    on = np.array([[j in columns for j in range(seen.shape[1])] for columns in reads]).reshape(len(reads), seen.shape[1])
+    unseen = (sign != 0) & (~seen[:, None, :] & on).any(axis=2)
     return (unseen & (unseen.sum(axis=1, keepdims=True) > 1)).astype(np.int64)
 
 
-def _links(indicators: tuple[Indicator, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    links = [LINKS[i.link] for i in indicators for _ in range(i.n_rows)]
-    width = max((len(p) for p, _ in links), default=1)
-    weights, slopes = np.zeros((len(links), width)), np.ones((len(links), width))
-    for k, (p, s) in enumerate(links):
+def _links(links: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    mixtures = [LINKS[link] for link in links]
+    width = max((len(p) for p, _ in mixtures), default=1)
+    weights, slopes = np.zeros((len(mixtures), width)), np.ones((len(mixtures), width))
+    for k, (p, s) in enumerate(mixtures):
         weights[k, : len(p)], slopes[k, : len(s)] = p, s
-    return weights, slopes, np.array([len(p) for p, _ in links], dtype=np.int64)
+    return weights, slopes, np.array([len(p) for p, _ in mixtures], dtype=np.int64)

@@ -13,8 +13,12 @@ from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 __all__ = ["check_dropout", "dropout_identified", "unseen_in_hazards"]
 
 
-def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteData) -> None:
+def check_dropout(
+    belief: Dropout, modelled: tuple[str, ...], data: IncompleteData, present: np.ndarray
+) -> None:
     """Check that people leave, in the order of the waves, and that the hazard can be read.
+
+    Present are the modelled cells that were measured, (n, p): recorded, or known up to limits.
 
     Raises
     ------
@@ -33,7 +37,8 @@ def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteDa
                 f"{unseen[0]!r} in {belief.formula!r} is a modelled column; a hazard reads the waves as current and "
                 "previous, and fully seen columns"
             )
-    seen = np.column_stack([data.seen(w) for w in belief.waves])
+    recorded = np.column_stack([data.seen(w) for w in belief.waves])
+    seen = present[:, [modelled.index(w) for w in belief.waves]]
     left = np.where(seen.any(axis=1), seen.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
     _in_order(belief, seen, data.n)
     if not np.any((left > 0) & (left < seen.shape[1])):
@@ -41,7 +46,7 @@ def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteDa
             f"nobody leaves after the first wave: no row of {data.n} has a last run of holes in "
             f"{', '.join(belief.waves[1:])}; leave Dropout out"
         )
-    _come_back(belief, seen, left, data.n)
+    _come_back(belief, recorded, seen, left, data.n)
     built = design(belief.parsed, data, leave_out=(CURRENT, PREVIOUS))
     full_rank(built.matrix, built, f"the predictors in {belief.formula!r}")
     reads = [n for n, used in zip((PREVIOUS, CURRENT), belief.reads, strict=True) if used]
@@ -65,9 +70,9 @@ def _in_order(belief: Dropout, seen: np.ndarray, n: int) -> None:
         )
 
 
-def _come_back(belief: Dropout, seen: np.ndarray, left: np.ndarray, n: int) -> None:
+def _come_back(belief: Dropout, recorded: np.ndarray, seen: np.ndarray, left: np.ndarray, n: int) -> None:
     gaps = ~seen & (np.arange(seen.shape[1])[None, :] < left[:, None])
-    many = np.sum(unseen_in_hazards(belief, seen), axis=0) > 2
+    many = (np.sum(unseen_in_hazards(belief, recorded, seen), axis=0) > 2) & gaps.any(axis=1)
     if many.any():
         raise DataError(
             f"{int(gaps.any(axis=1).sum())} of {n} rows come back after a hole ({int(gaps.sum())} holes before the "
@@ -91,9 +96,9 @@ def _prior(belief: Dropout, name: str, prior: Prior | float, known: list[str]) -
         raise SpecError(f"the prior of {name!r} is at the centre of the predictors; unit='raw' is not for it")
 
 
-def unseen_in_hazards(belief: Dropout, seen: np.ndarray) -> list[np.ndarray]:
-    """Find, by wave, the rows at risk whose hazard depends on an unseen value; seen is (n, waves)."""
-    left = np.where(seen.any(axis=1), seen.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
+def unseen_in_hazards(belief: Dropout, seen: np.ndarray, present: np.ndarray) -> list[np.ndarray]:
+    """Find, by wave, the rows at risk whose hazard depends on an unseen value; seen and present are (n, waves)."""
+    left = np.where(present.any(axis=1), present.shape[1] - np.argmax(present[:, ::-1], axis=1), 0)
     previous, current = belief.reads
     found = []
     for t in range(1, seen.shape[1]):
