@@ -113,7 +113,7 @@ class _Work:
 def _work(fit: Fit, rows: IncompleteData, late: tuple[Late, ...]) -> _Work:
     designs = designs_of(fit.spec, fitted_table(fit.spec, fit.data))
     layout = lay_out(fit.spec, fitted_table(fit.spec, rows), designs)
-    added = Spec(fit.spec.model, *late)
+    added = fit.spec.under(*late)
     reference = added.reference or fit.spec.reference
     return _Work(
         stacked_draws(fit),

@@ -346,7 +346,8 @@ def joint_propensities(sign: np.ndarray, reads: Sequence[tuple[int, ...]], seen:
 
     They are those that are asked for and read an unseen column, where several do: the unseen columns are correlated.
     """
-    on = np.array([[j in columns for j in range(seen.shape[1])] for columns in reads]).reshape(len(reads), seen.shape[1])
+    on = np.array([[j in columns for j in range(seen.shape[1])] for columns in reads], dtype=bool)
+    on = on.reshape(len(reads), seen.shape[1])
     unseen = (sign != 0) & (~seen[:, None, :] & on).any(axis=2)
     return (unseen & (unseen.sum(axis=1, keepdims=True) > 1)).astype(np.int64)
 

@@ -7,7 +7,8 @@ z_k = D_k·x + A_k·y + c_k·w_k + e_k > 0, e_k ~ N(0, t_k). Given y_o, z_k is n
 
 so P(sign | y_o) = Φ(± u / √(t + v)); a link that is a scale mixture of probits (logit: eight) sums
 Σ_j p_j Φ(± u / √(t / s_j² + v)). A limit of y_j is z = limit - y_j with t = 0, of which an interval may be known too,
-0 < z < width (sign 2, the width in the last column of w, whose coefficient is 0). Propensities that are correlated given y_o are left to `together`.
+0 < z < width (sign 2, the width in the last column of w, whose coefficient is 0). Propensities that are correlated
+given y_o are left to `together`.
 Written as loops on purpose: on matrices this small they run and compile faster than the same code on `numpy.linalg`.
 """
 

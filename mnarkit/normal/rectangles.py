@@ -57,8 +57,8 @@ def log_rectangle(u, width, C, t, sign, weights, slopes, sizes, g_u, g_C, g_t):
         for j in range(d):
             g_u[j] += share[i] / total * each_u[i, j]
             g_t[j] += share[i] / total * each_t[i, j]
-            for l in range(j, d):
-                g_C[j, l] += share[i] / total * each_C[i, j, l]
+            for k in range(j, d):
+                g_C[j, k] += share[i] / total * each_C[i, j, k]
     return top + math.log(total)
 
 

@@ -13,9 +13,7 @@ from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 __all__ = ["check_dropout", "dropout_identified", "unseen_in_hazards"]
 
 
-def check_dropout(
-    belief: Dropout, modelled: tuple[str, ...], data: IncompleteData, present: np.ndarray
-) -> None:
+def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteData, present: np.ndarray) -> None:
     """Check that people leave, in the order of the waves, and that the hazard can be read.
 
     Present are the modelled cells that were measured, (n, p): recorded, or known up to limits.

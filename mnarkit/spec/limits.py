@@ -23,7 +23,7 @@ class Limits:
     column : str
         A modelled column with holes.
     low, high : float or str, optional
-        A number, or the name of a column of bounds; a row without a bound there is an ordinary hole. One of them or both.
+        One of them or both: a number, or the name of a column of bounds; a row without a bound is an ordinary hole.
     where : str, optional
         Only rows for which this condition on fully seen columns holds, e.g. `"assay == 'old'"`; the other holes of the
         column are ordinary.
@@ -65,7 +65,9 @@ class Limits:
         if isinstance(self.low, float) and isinstance(self.high, float) and not self.low < self.high:
             raise SpecError(f"Limits of {self.column!r}: low={self.low:g} is not below high={self.high:g}")
         if self.column in (self.low, self.high):
-            raise SpecError(f"Limits of {self.column!r} has that column as its own bound; name the column of the bounds")
+            raise SpecError(
+                f"Limits of {self.column!r} has that column as its own bound; name the column of the bounds"
+            )
         if self.where is not None:
             condition(self.where)
 
@@ -108,4 +110,4 @@ def _bound(given: object, name: str, column: str) -> Bound | None:
 
 
 def _say(bound: Bound | None) -> str | None:
-    return f"{bound:g}" if isinstance(bound, float) else bound
+    return bound if bound is None or isinstance(bound, str) else f"{bound:g}"

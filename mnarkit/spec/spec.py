@@ -56,8 +56,7 @@ class Spec:
         wrong = [b for b in missingness if not isinstance(b, _BELIEFS)]
         if wrong:
             raise SpecError(
-                "a belief is MAR, Selection, Heckman, Dropout, PatternMixture, Reference or Limits, not "
-                f"{wrong[0]!r}"
+                f"a belief is MAR, Selection, Heckman, Dropout, PatternMixture, Reference or Limits, not {wrong[0]!r}"
             )
         if not isinstance(because, str):
             raise SpecError(f"because= is a reason in words, not {because!r}")
