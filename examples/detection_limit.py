@@ -1,4 +1,4 @@
-"""A laboratory value below detection: C-reactive protein, whose assay sees 3 mg/l and more (simulated, the truth printed).
+"""A laboratory value below detection: C-reactive protein, of which the assay sees 3 mg/l and more (simulated).
 
 uv run python examples/detection_limit.py
 """

@@ -1,5 +1,7 @@
 """Limits: values known to lie below, above or between, against SciPy, and what is said and refused."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from scipy import optimize, special, stats
 
 import mnarkit as mk
 from mnarkit.data import IncompleteData
-from mnarkit.errors import DataError, MnarkitError, SpecError
+from mnarkit.errors import MnarkitError
 from mnarkit.normal.conditional import draw_unseen, expected_unseen
 from mnarkit.normal.layout import designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
@@ -41,7 +43,9 @@ def test_log_between_equals_scipy(u: float, width: float) -> None:
 def test_a_narrow_interval_is_its_width_times_the_density(u: float, width: float) -> None:
     value, d_u, d_var = log_between(u, width, 0.49)
     m = (u - width / 2) / 0.7
-    assert value == pytest.approx(np.log(width) + stats.norm(0, 0.7).logpdf(0.7 * m), abs=1e-12 + 2 * width**2 * (1 + m**2))
+    assert value == pytest.approx(
+        np.log(width) + stats.norm(0, 0.7).logpdf(0.7 * m), abs=1e-12 + 2 * width**2 * (1 + m**2)
+    )
     assert d_u == pytest.approx(-m / 0.7, rel=1e-6, abs=1e-6)
     assert d_var == pytest.approx(0.5 * (m**2 - 1) / 0.49, rel=1e-6)
 
@@ -96,7 +100,9 @@ def test_em_of_a_tobit_is_its_maximum_by_scipy() -> None:
 
 
 def test_rounded_values_give_what_the_values_give() -> None:
-    data = tobit(2000).assign(low=lambda d: np.floor(d["true"] * 4) / 4, high=lambda d: np.floor(d["true"] * 4) / 4 + 0.25)
+    data = tobit(2000).assign(
+        low=lambda d: np.floor(d["true"] * 4) / 4, high=lambda d: np.floor(d["true"] * 4) / 4 + 0.25
+    )
     half = data.assign(y=data["true"].where(np.arange(len(data)) % 2 == 0))
     model = mk.Regression("y ~ x + arm")
     rounded = mk.em(mk.Spec(model, mk.Limits("y", low="low", high="high")), half, progress=False)
@@ -175,7 +181,7 @@ def test_draws_have_the_moments_of_a_weighted_sample(spec: mk.Spec, row: int) ->
     drawn = draw_unseen(arguments, kernel, y, np.random.default_rng(5))
     low, high, lod = ROWS.loc[row, ["low", "high", "lod"]]
     if np.isnan(ROWS.loc[row, "y"]):
-        assert not (drawn[:, 0] < low).any() and not (drawn[:, 0] > high).any()
+        assert not ((drawn[:, 0] < low) | (drawn[:, 0] > high)).any()
     assert not (drawn[:, 2] > lod).any() or not np.isnan(ROWS.loc[row, "s"])
     expected = expected_unseen(*laid_out(spec, ROWS.iloc[[row]]))[0]
     error = drawn.std(axis=0) / np.sqrt(n)
@@ -235,7 +241,7 @@ def test_limits_are_data_and_stay_under_every_belief() -> None:
     assert spec.mar() == mk.Spec(spec.model, limits)
     assert spec.under(mk.Selection("missing(y) ~ x")).limits == (limits,)
     assert spec.under(mk.Limits("y", high=1)).limits == (mk.Limits("y", high=1),)
-    assert spec.mar().is_mar and not spec.is_mar
+    assert (spec.mar().is_mar, spec.is_mar) == (True, False)
     assert "Known         Limits y below 0.5" in str(spec)
     assert mk.Spec(spec.model, mk.MAR(), limits).is_mar
 
@@ -284,7 +290,6 @@ def fitted(limits: mk.Limits, data: pd.DataFrame = DATA) -> mk.EMFit:
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused(name: str) -> None:
     make, said = REFUSED[name]
-    with pytest.raises((SpecError, DataError, MnarkitError), match="(?s).*") as error:
+    with pytest.raises(MnarkitError, match=re.escape(said)) as error:
         make()
-    assert said in str(error.value)
     assert "\n" not in str(error.value)

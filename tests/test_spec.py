@@ -201,7 +201,7 @@ def test_printing_says_belief_assumption_reason_and_what_is_ignorable():
     assert lines[1] == "Missingness   Selection missing(y1) ~ y1, probit"
     assert lines[2].startswith("  untestable  P(y1 missing) follows")
     assert lines[3] == "  because     high values are withheld"
-    assert "Shift y2 by -0.4 sd (of the prediction, where arm == 'drug')" in lines[4]
+    assert "Shift y2 by -0.4 sd (of the prediction, added last, where arm == 'drug')" in lines[4]
     assert lines[6] == "Ignorable     holes in y3: given the values seen and the other indicators"
     assert lines[7] == "Because       asked of the nurses"
     assert len(lines) == 8

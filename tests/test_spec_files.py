@@ -267,7 +267,10 @@ BAD = {
     "many digits": (shift(f"amount: {'9' * 5000}, unit: sd"), "takes a finite number or a Prior, not inf"),
     "bool amount": (shift("amount: true, unit: sd"), "amount must be a number or a prior such as"),
     "no unit": (shift("amount: 1"), "missingness[0].components[0]: the shift of 'y' has no unit; say unit= one of"),
-    "prior list": (shift("amount: [1], unit: sd"), "amount must be a number or a prior such as {prior: normal"),
+    "prior list": (
+        shift("amount: [1], unit: sd"),
+        "components[0]: Shift of 'y' has 1 amounts for 1 columns; give one number",
+    ),
     "prior family": (shift("amount: {prior: gauss, values: [0, 1]}, unit: sd"), "amount: the prior family 'gauss' is"),
     "prior field": (shift("amount: {prior: normal, value: [0, 1]}, unit: sd"), "amount.value is not a field of a"),
     "prior values": (shift("amount: {prior: normal, values: [0, one]}, unit: sd"), "values[1] must be a number, not"),
