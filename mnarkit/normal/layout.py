@@ -9,14 +9,16 @@ from mnarkit.data import IncompleteData
 from mnarkit.families import LINKS
 from mnarkit.formula import Design, design, parse
 from mnarkit.normal.declared import Amount, amounts_of
-from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave
+from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave, sharing_of
 from mnarkit.normal.limits import group_with_limits, limit_rows
 from mnarkit.normal.patterns import Patterns, cross_products
 from mnarkit.normal.structure import Structure, structure_of
 from mnarkit.spec.bounds import Bounds, bounds_of, present_cells
+from mnarkit.spec.data_models import DataModel, Growth
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
+from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = [
@@ -49,7 +51,7 @@ class Designs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Indicator:
-    """A modelled indicator: `missing_y` (selection), `recorded_y` (Heckman), or `dropout`, one a wave.
+    """A modelled indicator: `missing_y` (selection), `recorded_y` (Heckman), or `dropout` or `missing`, one a wave.
 
     Attributes
     ----------
@@ -62,7 +64,7 @@ class Indicator:
     w : (n, r) array
         Its fully seen predictors.
     hazard : Hazard or None
-        The waves of a dropout model.
+        The waves of a dropout or shared-parameter model.
     """
 
     name: str
@@ -121,6 +123,11 @@ class Layout:
     bounds: Bounds | None = None
 
     @property
+    def hidden(self) -> int:
+        """How many random terms the kernel has as columns, after the modelled ones; nobody sees them."""
+        return max((i.hazard.hidden for i in self.indicators if i.hazard is not None), default=0)
+
+    @property
     def seen(self) -> np.ndarray:
         """Which modelled cells are recorded, (n, p)."""
         return ~np.isnan(self.y)
@@ -144,25 +151,36 @@ class Layout:
 def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     """Build the design of the data model and of each indicator on the table of the fit."""
     modelled = spec.model.columns
-    dropout = next((b for b in spec.selections if isinstance(b, Dropout)), None)
+    waves = next((b for b in spec.selections if isinstance(b, (Dropout, SharedParameter))), None)
     return Designs(
         design(spec.model.predictors, data),
         tuple(design(parse(b.formula), data, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
         tuple(float(np.nanstd(data.number(c), ddof=1)) if data.seen(c).sum() > 1 else np.nan for c in modelled),
-        () if dropout is None else leaving_waves(dropout, modelled, present_cells(spec, data)),
+        () if waves is None else leaving_waves(waves, modelled, present_cells(spec, data)),
     )
 
 
-def _unseen_names(belief: Selection | Heckman | Dropout, modelled: tuple[str, ...]) -> tuple[str, ...]:
+def _unseen_names(
+    belief: Selection | Heckman | Dropout | SharedParameter, modelled: tuple[str, ...]
+) -> tuple[str, ...]:
+    if isinstance(belief, SharedParameter):
+        return RANDOM_TERMS
     return (CURRENT, PREVIOUS) if isinstance(belief, Dropout) else modelled
 
 
-def leaving_waves(belief: Dropout, modelled: tuple[str, ...], present: np.ndarray) -> tuple[int, ...]:
-    """Find the waves with a hazard: all but the first; with own intercepts, those at which somebody leaves."""
-    waves = range(1, len(belief.waves))
+def leaving_waves(belief: Dropout | SharedParameter, modelled: tuple[str, ...], present: np.ndarray) -> tuple[int, ...]:
+    """Find the waves with a hazard: all but the first; with own intercepts, those at which somebody leaves.
+
+    Of every hole: all waves; with own intercepts, those that some rows have and some lack.
+    """
+    seen = present[:, [modelled.index(c) for c in belief.waves]]
+    every_hole = isinstance(belief, SharedParameter) and belief.of == "missing"
+    waves = range(0 if every_hole else 1, len(belief.waves))
     if "Intercept" not in belief.by_wave:
         return tuple(waves)
-    left = leaving_wave(present[:, [modelled.index(c) for c in belief.waves]])
+    if every_hole:
+        return tuple(t for t in waves if 0 < seen[:, t].sum() < len(seen))
+    left = leaving_wave(seen)
     return tuple(t for t in waves if (left == t).any())
 
 
@@ -177,7 +195,7 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         y=y,
         x=designs.model.rebuild(data),
         indicators=tuple(
-            _indicator(b, d, columns, data, designs.leaving)
+            _indicator(b, d, spec.model, data, designs.leaving)
             for b, d in zip(spec.selections, designs.indicators, strict=True)
         ),
         amounts=amounts_of(spec, data, designs.recorded_sd),
@@ -194,16 +212,21 @@ def _values(data: IncompleteData, column: str) -> np.ndarray:
 
 
 def _indicator(
-    belief: Selection | Heckman | Dropout,
+    belief: Selection | Heckman | Dropout | SharedParameter,
     built: Design,
-    columns: tuple[str, ...],
+    model: DataModel,
     data: IncompleteData,
     leaving: tuple[int, ...],
 ) -> Indicator:
-    if isinstance(belief, Dropout):
-        hazard = hazard_of(belief, columns, built.names, leaving)
+    columns = model.columns
+    if isinstance(belief, (Dropout, SharedParameter)):
+        curve = model.curve if isinstance(model, Growth) else ()
+        if isinstance(belief, Dropout):
+            hazard = hazard_of(belief, columns, built.names, leaving)
+        else:
+            hazard = sharing_of(belief, columns, curve, built.names, leaving)
         w = built.rebuild(data)
-        return Indicator("dropout", hazard.order[-1], False, belief.link, hazard.terms, (), w, built.names, hazard)
+        return Indicator(hazard.of, hazard.order[-1], False, belief.link, hazard.terms, (), w, built.names, hazard)
     recorded = isinstance(belief, Heckman)
     in_formula = {c for term in parse(belief.formula).terms if term.bare for c in term.columns}
     slopes = tuple(j for j, c in enumerate(columns) if c in in_formula)
@@ -274,16 +297,16 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
     indicators, known = layout.indicators, limit_rows(layout.bounds, len(x))
     every = keep_empty_rows or bool(indicators) or bool(known.columns)
     rows = np.arange(len(x)) if every else np.flatnonzero(layout.seen.any(axis=1))
-    patterns, limit_sign = group_with_limits(layout.seen[rows], group[rows], known.sign[rows])
+    y = np.hstack([layout.y, np.full((len(x), layout.hidden), np.nan)])
+    patterns, limit_sign = group_with_limits(~np.isnan(y[rows]), group[rows], known.sign[rows])
     patterns = replace(patterns, order=rows[patterns.order])
-    everything = cross_products(x, layout.y, patterns) if products else np.zeros((len(patterns.group), 0, 0))
+    everything = cross_products(x, y, patterns) if products else np.zeros((len(patterns.group), 0, 0))
     order = patterns.order[slice(None) if every else slice(0)]
     each = [*(i.w for i in indicators for _ in range(i.n_rows)), *known.w]
     w = np.hstack([np.zeros((len(layout.y), 0)), *each])
     present = patterns.seen.copy()
     present[:, list(known.columns)] |= limit_sign != 0
     sign = np.hstack([*(i.signs(present) for i in indicators), limit_sign])
-    reads = [*(columns for i in indicators for columns in i.reads), *((j,) for j in known.columns)]
     arrays = (
         everything,
         patterns.seen.astype(np.int64),
@@ -291,11 +314,11 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
         patterns.start,
         sign,
         np.ascontiguousarray(x[order]),
-        np.nan_to_num(layout.y[order]),
+        np.nan_to_num(y[order]),
         np.ascontiguousarray(w[order]),
         np.concatenate([[0], np.cumsum([one.shape[1] for one in each])]).astype(np.int64),
         *_links([*(i.link for i in indicators for _ in range(i.n_rows)), *("probit" for _ in known.columns)]),
-        joint_propensities(sign, reads, patterns.seen),
+        joint_propensities(indicators, known.columns, sign, patterns.seen),
     )
     return KernelData(
         arrays,
@@ -312,15 +335,20 @@ def _amount_columns(layout: Layout, i: int, rows: np.ndarray) -> np.ndarray:
     return np.where(rows, amount.times, 0.0)[:, None] * (layout.x if of_mean else 1.0)
 
 
-def joint_propensities(sign: np.ndarray, reads: Sequence[tuple[int, ...]], seen: np.ndarray) -> np.ndarray:
-    """Say which propensities are correlated given what is seen, for each pattern: (G, K) of 0 and 1.
+def joint_propensities(
+    indicators: tuple[Indicator, ...], limited: tuple[int, ...], sign: np.ndarray, seen: np.ndarray
+) -> np.ndarray:
+    """Say which propensities are correlated given what is seen, for each pattern: (G, K) of 0 to 2.
 
-    They are those that are asked for and read an unseen column, where several do: the unseen columns are correlated.
+    They are those that are asked for and read an unseen column, where several do: the unseen columns are correlated. 2
+    says that they read random terms alone, and are independent given one or two numbers.
     """
+    reads = [*(columns for i in indicators for columns in i.reads), *((j,) for j in limited)]
     on = np.array([[j in columns for j in range(seen.shape[1])] for columns in reads], dtype=bool)
-    on = on.reshape(len(reads), seen.shape[1])
-    unseen = (sign != 0) & (~seen[:, None, :] & on).any(axis=2)
-    return (unseen & (unseen.sum(axis=1, keepdims=True) > 1)).astype(np.int64)
+    unseen = (sign != 0) & (~seen[:, None, :] & on.reshape(len(reads), -1)).any(axis=2)
+    hidden = [i.hazard is not None and i.hazard.hidden > 0 for i in indicators for _ in range(i.n_rows)]
+    kind = np.where([*hidden, *(False for _ in limited)], 2, 1)
+    return ((unseen & (unseen.sum(axis=1, keepdims=True) > 1)) * kind).astype(np.int64)
 
 
 def _links(links: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

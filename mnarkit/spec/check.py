@@ -12,6 +12,7 @@ from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.bounds import check_limits, present_cells
 from mnarkit.spec.check_amounts import check_amounts, check_model_amounts
 from mnarkit.spec.check_dropout import check_dropout, dropout_identified
+from mnarkit.spec.check_shared import check_shared, shared_identified
 from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
@@ -20,6 +21,7 @@ from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.propensities import check_propensities
 from mnarkit.spec.reference import Reference
+from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = [
@@ -75,6 +77,8 @@ def _beliefs(spec: Spec, data: IncompleteData) -> None:
     for belief in spec.selections:
         if isinstance(belief, Dropout):
             check_dropout(belief, spec.model.columns, data, present)
+        elif isinstance(belief, SharedParameter):
+            check_shared(belief, data)
         else:
             _selection(belief, spec.model, data, holes)
     for belief in spec.pattern_mixtures:
@@ -128,6 +132,7 @@ def named_columns(spec: Spec) -> list[str]:
     amounts = [c for b in spec.pattern_mixtures for c in b.components]
     wheres = [c.where for c in (*amounts, *spec.limits) if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
+    waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
     used = [c for f in formulas for t in f.terms for c in sorted(t.columns) if c not in waves]
     named = [*spec.model.columns, *used, *(bound for b in spec.limits for bound in b.bounds)]
     groups = [c.by for c in amounts if c.by is not None]
@@ -209,10 +214,13 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
 
 def identification(spec: Spec) -> tuple[str, ...]:
     """Say in a sentence per selection model which columns, if any, identify it."""
-    return tuple(
-        dropout_identified(b, spec.model) if isinstance(b, Dropout) else _identified(b, spec.model)
-        for b in spec.selections
-    )
+    return tuple(_identified_by(b, spec.model) for b in spec.selections)
+
+
+def _identified_by(belief: Selection | Heckman | Dropout | SharedParameter, model: DataModel) -> str:
+    if isinstance(belief, SharedParameter):
+        return shared_identified(belief)
+    return dropout_identified(belief, model) if isinstance(belief, Dropout) else _identified(belief, model)
 
 
 def _identified(belief: Selection | Heckman, model: DataModel) -> str:

@@ -11,6 +11,7 @@ from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.limits import Limits
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
+from mnarkit.spec.shared import SharedParameter
 
 __all__ = ["MAR", "Heckman", "Missingness", "Selection"]
 
@@ -184,7 +185,7 @@ class Heckman:
         return f"Heckman {self.formula}"
 
 
-type Missingness = MAR | Selection | Heckman | Dropout | PatternMixture | Reference | Limits
+type Missingness = MAR | Selection | Heckman | Dropout | SharedParameter | PatternMixture | Reference | Limits
 
 
 def _indicator(text: object, kind: str, what: str) -> Formula:

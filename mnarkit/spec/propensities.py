@@ -7,8 +7,10 @@ from mnarkit.errors import SpecError
 from mnarkit.formula import parse
 from mnarkit.spec.bounds import bounds_of
 from mnarkit.spec.check_dropout import unseen_in_hazards
+from mnarkit.spec.check_shared import over_random_terms
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
+from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = ["check_propensities", "orthants"]
@@ -41,14 +43,13 @@ def _reading(spec: Spec, data: IncompleteData) -> tuple[np.ndarray, np.ndarray]:
 
     Those that do are correlated given what is seen.
     """
-    if not spec.selections and not spec.limits:
+    beliefs = [b for b in spec.selections if not isinstance(b, SharedParameter)]  # those are integrated otherwise
+    if not beliefs and not spec.limits:
         return np.zeros((data.n, 0), dtype=bool), np.zeros(0, dtype=bool)
     columns = spec.model.columns
     seen = np.column_stack([data.seen(c) for c in columns])
     limited = bounds_of(spec, data).cells
-    each = [
-        (rows, b.link == "logit") for b in spec.selections for rows in _with_unseen(b, columns, seen, seen | limited)
-    ]
+    each = [(rows, b.link == "logit") for b in beliefs for rows in _with_unseen(b, columns, seen, seen | limited)]
     each += [(rows, False) for rows in limited.T if rows.any()]
     reading = np.array([rows for rows, _ in each], dtype=bool).reshape(len(each), data.n).T
     return reading, np.array([logit for _, logit in each], dtype=bool)
@@ -56,6 +57,9 @@ def _reading(spec: Spec, data: IncompleteData) -> tuple[np.ndarray, np.ndarray]:
 
 def orthants(spec: Spec, data: IncompleteData) -> tuple[str, ...]:
     """Say in a sentence how rows with correlated propensities are computed; nothing if there are none."""
+    shared = next((b for b in spec.selections if isinstance(b, SharedParameter)), None)
+    if shared is not None:
+        return (over_random_terms(shared),)
     together = _reading(spec, data)[0].sum(axis=1)
     two, more = int((together == 2).sum()), int((together > 2).sum())
     ways = (
