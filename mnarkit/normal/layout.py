@@ -345,7 +345,7 @@ def joint_propensities(
     """
     reads = [*(columns for i in indicators for columns in i.reads), *((j,) for j in limited)]
     on = np.array([[j in columns for j in range(seen.shape[1])] for columns in reads], dtype=bool)
-    unseen = (sign != 0) & (~seen[:, None, :] & on.reshape(len(reads), -1)).any(axis=2)
+    unseen = (sign != 0) & (~seen[:, None, :] & on.reshape(len(reads), seen.shape[1])).any(axis=2)
     hidden = [i.hazard is not None and i.hazard.hidden > 0 for i in indicators for _ in range(i.n_rows)]
     kind = np.where([*hidden, *(False for _ in limited)], 2, 1)
     return ((unseen & (unseen.sum(axis=1, keepdims=True) > 1)) * kind).astype(np.int64)

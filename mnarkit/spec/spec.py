@@ -180,7 +180,8 @@ def _of_leaving(belief: Missingness) -> bool:
 def _shared_alone(beliefs: tuple[Missingness, ...]) -> None:
     shared = [b for b in beliefs if isinstance(b, SharedParameter)]
     inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.components if c.of == "model"]
-    others = [*(b for b in beliefs if isinstance(b, _OF_INDICATORS) and b not in shared), *inside, *shared[1:]]
+    known = [b for b in beliefs if isinstance(b, (*_OF_INDICATORS, Limits)) and b not in shared]
+    others = [*known, *inside, *shared[1:]]
     if shared and others:
         raise SpecError(
             f"{others[0]} and {shared[0]} stand in one spec: their indicators are correlated by random terms and "
