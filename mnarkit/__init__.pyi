@@ -20,6 +20,7 @@ from .spec.missingness import MAR, Heckman, Selection
 from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
+from .spec.restriction import Restriction
 from .spec.spec import Spec
 from .strategies import register_strategy
 from .variances import Variances, variances
@@ -51,6 +52,7 @@ __all__ = [
     "Prior",
     "Reference",
     "Regression",
+    "Restriction",
     "Ridge",
     "Scale",
     "Selection",

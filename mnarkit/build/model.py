@@ -10,6 +10,7 @@ import pytensor.tensor
 from mnarkit.build.blocks import add_amounts, add_correlation, add_data_model, add_indicator, add_structure
 from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
+from mnarkit.errors import SpecError
 from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
@@ -69,6 +70,8 @@ def build(spec: Spec, df: object) -> pm.Model:
     ['coef_z', 'sd_z', 'missing_lwage_z']
     """
     require_spec(spec)
+    if spec.restriction is not None:
+        raise SpecError(f"{spec.restriction} is drawn exactly by mk.sample(spec, df), without a PyMC model")
     return build_parts(spec, IncompleteData.of(df)).model
 
 

@@ -4,12 +4,13 @@ import warnings
 from typing import Any
 
 from mnarkit.data import IncompleteData
-from mnarkit.errors import ConvergenceWarning, IdentificationWarning
+from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.fit import Fit, checked_seed
 from mnarkit.normal.layout import designs_of, lay_out
 from mnarkit.sample.compiled import draw_through_pymc
 from mnarkit.sample.convergence import troubles
 from mnarkit.sample.loglik import add_loglik
+from mnarkit.sample.restricted import draw_restricted
 from mnarkit.sample.settings import Settings
 from mnarkit.sample.tidy import tree_of
 from mnarkit.spec.check import check, identification, orthants
@@ -84,6 +85,8 @@ def sample(
     rests = identification(spec)
     for sentence in rests:
         warnings.warn(sentence, IdentificationWarning, stacklevel=2)
+    if spec.restriction is not None:
+        return _restricted(spec, data, settings, model)
     drawn = draw_through_pymc(spec, data, settings, model)
     notes = (*rests, *orthants(spec, data))
     fit = Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)
@@ -93,3 +96,11 @@ def sample(
     for sentence in found:
         warnings.warn(sentence, ConvergenceWarning, stacklevel=2)
     return Fit(spec, data, fit.draws, settings.seed, (*notes, *found))
+
+
+def _restricted(spec: Spec, data: IncompleteData, settings: Settings, model: Any) -> Fit:
+    """Exact draws; there is no likelihood of a row that would have a meaning beyond its own pattern."""
+    if model is not None:
+        raise SpecError(f"model= is for specs that mk.build makes; {spec.restriction} is drawn exactly without one")
+    drawn, notes = draw_restricted(spec, data, settings)
+    return Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)
