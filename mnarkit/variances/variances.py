@@ -19,7 +19,7 @@ from mnarkit.impute import Imputations, impute
 from mnarkit.pool import pool
 from mnarkit.priors import Prior
 from mnarkit.spec.amounts import parameters_of
-from mnarkit.spec.missingness import PatternMixture
+from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec, require_spec
 from mnarkit.variances.formulas import boot_impute, jackknife
