@@ -22,6 +22,7 @@ from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
 from .spec.restriction import Restriction
+from .spec.shared import SharedParameter
 from .spec.spec import Spec
 from .strategies import register_strategy
 from .variances import Variances, variances
@@ -59,6 +60,7 @@ __all__ = [
     "Scale",
     "Selection",
     "Sensitivity",
+    "SharedParameter",
     "Shift",
     "Spec",
     "TippingPoint",

@@ -4,7 +4,6 @@ import numpy as np
 import xarray as xr
 
 from mnarkit.normal.coords import coords_of
-from mnarkit.normal.declared import free_amounts
 from mnarkit.normal.structure import from_partial
 from mnarkit.sample.density import all_moments, all_spreads
 from mnarkit.sample.target import Target
@@ -90,12 +89,4 @@ def _indicators(target: Target, values: np.ndarray) -> Named:
 
 def _scalars(target: Target, values: np.ndarray) -> Named:
     """Amounts with a prior, as declared."""
-    named, made = target.by_name(values), {}
-    for free in free_amounts(target.layout.amounts):
-        if free.corr is None:
-            made |= {name: ((), named[name]) for name in free.names}
-            continue
-        deviations = named[f"{free.names[0]}_z"] @ free.root.T
-        for i, (name, prior) in enumerate(zip(free.names, free.priors, strict=True)):
-            made[name] = ((), prior.values[0] + prior.values[1] * deviations[..., i])
-    return made
+    return {name: ((), at + values @ factors) for name, (at, factors) in target.amounts.items()}
