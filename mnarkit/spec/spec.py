@@ -183,7 +183,7 @@ def _of_leaving(belief: Missingness) -> bool:
 
 def _shared_alone(beliefs: tuple[Missingness, ...]) -> None:
     shared = [b for b in beliefs if isinstance(b, SharedParameter)]
-    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.components if c.of == "model"]
+    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.amounts if c.of == "model"]
     others = [*(b for b in beliefs if isinstance(b, _OF_INDICATORS) and b not in shared), *inside, *shared[1:]]
     if shared and others:
         raise SpecError(
