@@ -231,6 +231,7 @@ def test_correlated_priors_inside_the_model_have_the_bivariate_normal_density() 
         assert logp - 0.5 * np.log(np.linalg.det(cov)) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::mnarkit.errors.ConvergenceWarning")  # few rows, few draws
 def test_correlated_priors_applied_when_imputing_are_drawn_by_sample() -> None:
     priors = {"drug": mk.Prior("normal", -1, 0.5), "control": mk.Prior("normal", 0.3, 2)}
     late = mk.PatternMixture(mk.Shift("w4", priors, unit="raw", by="arm", corr=0.7))
