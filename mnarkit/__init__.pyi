@@ -23,6 +23,7 @@ from .spec.missingness import MAR, Heckman, Selection
 from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
+from .spec.restriction import Restriction
 from .spec.shared import SharedParameter
 from .spec.spec import Spec
 from .strategies import register_strategy
@@ -57,6 +58,7 @@ __all__ = [
     "Prior",
     "Reference",
     "Regression",
+    "Restriction",
     "Ridge",
     "Scale",
     "Selection",

@@ -69,7 +69,7 @@ def amounts_of(spec: Spec, data: IncompleteData, recorded_sd: tuple[float, ...])
     """Find the spec's amounts, and the cells that each moves in a table; the sds are those of the fit's table."""
     found: list[Amount] = []
     present = present_cells(spec, data)
-    for component in (c for belief in spec.pattern_mixtures for c in belief.components):
+    for component in spec.amounts:
         here = np.ones(data.n, dtype=bool) if component.where is None else evaluate(condition(component.where), data)
         seen = present[:, [spec.model.columns.index(c) for c in component.columns]]
         predictors = tuple(spec.model.columns.index(c) for c in component.predictors)

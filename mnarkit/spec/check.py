@@ -12,6 +12,7 @@ from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.bounds import check_limits, present_cells
 from mnarkit.spec.check_amounts import check_amounts, check_model_amounts
 from mnarkit.spec.check_dropout import check_dropout, dropout_identified
+from mnarkit.spec.check_restriction import monotone_lengths
 from mnarkit.spec.check_shared import check_shared, shared_identified
 from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel
@@ -94,6 +95,8 @@ def check_rows(spec: Spec, data: IncompleteData) -> None:
         if data.seen(column).any():
             data.number(column)
     check_reference(spec, data)
+    if spec.restriction is not None:
+        monotone_lengths(spec.model.columns, np.column_stack([data.seen(c) for c in spec.model.columns]))
     check_limits(spec, data, holes_needed=False)
     check_propensities(spec, data)
 
@@ -129,13 +132,12 @@ def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None
 def named_columns(spec: Spec) -> list[str]:
     """List the columns of the table that a spec names."""
     formulas = [spec.model.predictors, *(parse(b.formula) for b in spec.selections)]
-    amounts = [c for b in spec.pattern_mixtures for c in b.components]
-    wheres = [c.where for c in (*amounts, *spec.limits) if c.where is not None]
+    wheres = [c.where for c in (*spec.amounts, *spec.limits) if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
     waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
     used = [c for f in formulas for t in f.terms for c in sorted(t.columns) if c not in waves]
     named = [*spec.model.columns, *used, *(bound for b in spec.limits for bound in b.bounds)]
-    groups = [c.by for c in amounts if c.by is not None]
+    groups = [c.by for c in spec.amounts if c.by is not None]
     return [*named, *(c for w in wheres for c in sorted(condition(w).columns)), *groups]
 
 
