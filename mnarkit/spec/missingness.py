@@ -8,6 +8,7 @@ from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
 from mnarkit.priors import Amount, Prior, PriorItems, prior_items
 from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.limits import Limits
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.shared import SharedParameter
@@ -184,7 +185,7 @@ class Heckman:
         return f"Heckman {self.formula}"
 
 
-type Missingness = MAR | Selection | Heckman | Dropout | SharedParameter | PatternMixture | Reference
+type Missingness = MAR | Selection | Heckman | Dropout | SharedParameter | PatternMixture | Reference | Limits
 
 
 def _indicator(text: object, kind: str, what: str) -> Formula:
