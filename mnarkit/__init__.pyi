@@ -11,7 +11,7 @@ from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .reshape import to_long, to_wide
 from .sample import sample
-from .spec.data_models import Growth, MvNormal, Regression
+from .spec.data_models import Growth, MvNormal, Regression, Regressions
 from .spec.dropout import Dropout
 from .spec.files import read_spec
 from .spec.missingness import MAR, Heckman, Selection
@@ -43,6 +43,7 @@ __all__ = [
     "Prior",
     "Reference",
     "Regression",
+    "Regressions",
     "Ridge",
     "Scale",
     "Selection",

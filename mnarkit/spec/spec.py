@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mnarkit.errors import SpecError
-from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression
+from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression, Regressions
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, Missingness, Selection
@@ -22,7 +22,7 @@ class Spec:
 
     Parameters
     ----------
-    model : Regression, MvNormal or Growth
+    model : Regression, Regressions, MvNormal or Growth
         The data model.
     *missingness : MAR, Selection, Heckman, Dropout, PatternMixture or Reference
         The beliefs, at most one selection model a column; none is MAR. Holes that no belief names are taken as
@@ -48,9 +48,10 @@ class Spec:
     because: str = ""
 
     def __init__(self, model: DataModel, *missingness: Missingness, because: str = "") -> None:
-        if not isinstance(model, (Regression, MvNormal, Growth)):
+        if not isinstance(model, (Regression, Regressions, MvNormal, Growth)):
             raise SpecError(
-                f"a spec starts with a data model, Regression(...), MvNormal(...) or Growth(...), not {model!r}"
+                "a spec starts with a data model, Regression(...), Regressions(...), MvNormal(...) or Growth(...), not "
+                f"{model!r}"
             )
         wrong = [b for b in missingness if not isinstance(b, _BELIEFS)]
         if wrong:
@@ -131,6 +132,8 @@ def require_spec(given: object) -> None:
     match given:
         case Regression(formula=formula):
             model = f'mk.Regression("{formula}")'
+        case Regressions():
+            model = "mk.Regressions(...)"
         case str(text) if "~" in text:
             model = f'mk.Regression("{text.strip()}")'
         case MvNormal():
