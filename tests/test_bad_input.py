@@ -12,7 +12,7 @@ import mnarkit as mk
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, FormulaError, MnarkitError, SpecError
 from mnarkit.report.audit import audit
-from mnarkit.sample import _troubles
+from mnarkit.sample.convergence import troubles
 from mnarkit.spec.check import check, identification
 from mnarkit.spec.files import from_yaml
 
@@ -418,12 +418,12 @@ def test_other_rows_with_an_unseen_level_are_refused() -> None:
 
 def test_good_draws_have_no_trouble() -> None:
     made = fit(noise(2, 1000))
-    assert _troubles(made) == ()
+    assert troubles(made) == ()
     assert made.draws.attrs["divergences"] == 0
 
 
 def test_divergences_are_counted() -> None:
-    assert _troubles(fit(noise(2, 1000), diverged=3)) == (
+    assert troubles(fit(noise(2, 1000), diverged=3)) == (
         "3 of 2000 draws diverged: raise target_accept, or give narrower priors",
     )
 
@@ -431,7 +431,7 @@ def test_divergences_are_counted() -> None:
 def test_chains_that_disagree_name_the_parameter() -> None:
     values = noise(2, 1000)
     values[1, :, 1] += 3
-    low, rhat = _troubles(fit(values))
+    low, rhat = troubles(fit(values))
     assert re.fullmatch(
         r"the effective sample size of coef\[income, age\] is \d+, below 100 a chain: take more draws", low
     )
@@ -443,7 +443,7 @@ def test_chains_that_disagree_name_the_parameter() -> None:
 
 
 def test_few_draws_have_a_low_effective_sample_size() -> None:
-    (low,) = _troubles(fit(noise(1, 60)))
+    (low,) = troubles(fit(noise(1, 60)))
     assert low.endswith("below 100 a chain: take more draws")
 
 
@@ -451,10 +451,10 @@ def test_troubles_stay_in_the_audit() -> None:
     values = noise(2, 1000)
     values[1, :, 1] += 3
     made = fit(values, diverged=3)
-    troubles = _troubles(made)
-    record = audit(mk.Fit(made.spec, made.data, made.draws, 1, ("it rests on the link", *troubles)))
-    assert len(troubles) == 3
-    assert record["notes"] == ["it rests on the link", *troubles]
+    found = troubles(made)
+    record = audit(mk.Fit(made.spec, made.data, made.draws, 1, ("it rests on the link", *found)))
+    assert len(found) == 3
+    assert record["notes"] == ["it rests on the link", *found]
     assert record["sampling"]["divergences"] == 3
     assert record["sampling"]["rhat_max"] > 1.01
     assert record["sampling"]["ess_min"] < 200

@@ -1,7 +1,6 @@
 """Speed as ratios against peers, measured in one run: `uv run python -m tests.benchmarks`."""
 
 import logging
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -17,6 +16,9 @@ import xarray as xr
 import mnarkit as mk
 from mnarkit.build import build_parts
 from mnarkit.data import IncompleteData
+from mnarkit.sample.compiled import _compile, _named
+from mnarkit.sample.convergence import moving
+from mnarkit.sample.start import start_of
 from tests.benchmarks import jags, latent
 
 
@@ -37,11 +39,9 @@ def timed(run: Callable[[], xr.Dataset]) -> tuple[float, float]:
 
 def compiled_run(spec: mk.Spec, table: pd.DataFrame, draws: int) -> Callable[[], xr.Dataset]:
     """Sampling alone: the model is compiled before."""
-    mk.sample  # noqa: B018  loads the module
-    module = sys.modules["mnarkit.sample"]
     data = IncompleteData.of(table)
     built = build_parts(spec, data)
-    compiled = module._compile(spec, built, data, None)
+    compiled = _compile(built.model, start_of(spec, data, built.scaling, built.standard.structure))
 
     def run() -> xr.Dataset:
         tree = nutpie.sample(
@@ -57,7 +57,7 @@ def compiled_run(spec: mk.Spec, table: pd.DataFrame, draws: int) -> Callable[[],
             store_unconstrained=True,
             save_warmup=False,
         )
-        return module._free(module._named(tree["sample_stats"]["unconstrained_draw"].values, built.model))
+        return moving(_named(tree["sample_stats"]["unconstrained_draw"].values, built.model))
 
     return run
 

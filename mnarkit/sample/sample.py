@@ -1,0 +1,95 @@
+"""sample: draws from the posterior of a spec, with the sentences that a reader needs beside them."""
+
+import warnings
+from typing import Any
+
+from mnarkit.data import IncompleteData
+from mnarkit.errors import ConvergenceWarning, IdentificationWarning
+from mnarkit.fit import Fit, checked_seed
+from mnarkit.normal.layout import designs_of, lay_out
+from mnarkit.sample.compiled import draw_through_pymc
+from mnarkit.sample.convergence import troubles
+from mnarkit.sample.loglik import add_loglik
+from mnarkit.sample.settings import Settings
+from mnarkit.sample.tidy import tree_of
+from mnarkit.spec.check import check, identification, orthants
+from mnarkit.spec.events import fitted_table
+from mnarkit.spec.spec import Spec, require_spec
+
+__all__ = ["sample"]
+
+
+def sample(
+    spec: Spec,
+    df: object,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    target_accept: float = 0.9,
+    seed: int | None = None,
+    progress: bool = True,
+    model: Any = None,
+) -> Fit:
+    """Draw from p(θ | y_seen, r), NUTS by nutpie, started at the MAR maximum of the likelihood.
+
+    Parameters
+    ----------
+    spec : Spec
+        Data model and beliefs; `print(spec)` says what cannot be tested.
+    df : DataFrame
+        The table.
+    draws, tune, chains : int
+        Draws kept and warm-up draws of each chain, and the number of chains.
+    cores : int, optional
+        Chains at a time; the draws do not depend on it.
+    target_accept : float
+        Of NUTS, in (0, 1).
+    seed : int, optional
+        Without one, a seed is taken from the system and recorded in `Fit.seed`.
+    progress : bool
+        Show a progress bar.
+    model : pymc.Model, optional
+        `mk.build(spec, df)` as you extended it.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    SpecError, DataError
+        The spec does not fit the table.
+
+    Warns
+    -----
+    IdentificationWarning
+        What a selection model is identified by.
+    ConvergenceWarning
+        Divergences, R-hat above 1.01, effective sample size below 100 a chain.
+
+    Examples
+    --------
+    >>> import mnarkit as mk
+    >>> wages = mk.load_dataset("wages")
+    >>> fit = mk.sample(mk.Spec(mk.Regression("lwage ~ educ")), wages, draws=200, chains=2, seed=1, progress=False)
+    >>> dict(fit.draws["posterior"].sizes)["term"]
+    2
+    """
+    require_spec(spec)
+    settings = Settings(draws, tune, chains, cores, target_accept, checked_seed(seed), progress)
+    data = IncompleteData.of(df)
+    check(spec, data)
+    rests = identification(spec)
+    for sentence in rests:
+        warnings.warn(sentence, IdentificationWarning, stacklevel=2)
+    drawn = draw_through_pymc(spec, data, settings, model)
+    notes = (*rests, *orthants(spec, data))
+    fit = Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)
+    fitted = fitted_table(spec, data)
+    add_loglik(fit, lay_out(spec, fitted, designs_of(spec, fitted)))
+    found = troubles(fit)
+    for sentence in found:
+        warnings.warn(sentence, ConvergenceWarning, stacklevel=2)
+    return Fit(spec, data, fit.draws, settings.seed, (*notes, *found))
