@@ -31,19 +31,19 @@ def softplus(x: np.ndarray) -> np.ndarray:
 
 
 def log_sum_exp(x: np.ndarray) -> np.ndarray:
-    """log Σ exp x over the last axis."""
+    """Log Σ exp x over the last axis."""
     return special.logsumexp(x, axis=-1)
 
 
 def put(x: np.ndarray, at: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """x with `values` in the places `at` of its first axis."""
+    """X with `values` in the places `at` of its first axis."""
     made = np.array(x, dtype=np.float64)
     made[at] = values
     return made
 
 
 def add(x: np.ndarray, at: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """x with `values` added in the places `at`, each place once."""
+    """X with `values` added in the places `at`, each place once."""
     made = np.array(x, dtype=np.float64)
     made[at] += values
     return made

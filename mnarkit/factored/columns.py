@@ -86,7 +86,10 @@ def _check_support(column: str, family: Family, values: np.ndarray, bounds: tupl
     low, high = bounds
     match family.support:
         case "positive" if np.any(values <= 0):
-            wrong, fix = int(np.sum(values <= 0)), "values above 0; model whether it is above 0 apart, or add a constant"
+            wrong, fix = (
+                int(np.sum(values <= 0)),
+                "values above 0; model whether it is above 0 apart, or add a constant",
+            )
         case "interval" if np.any((values <= low) | (values >= high)):
             wrong = int(np.sum((values <= low) | (values >= high)))
             fix = f"values inside ({low:g}, {high:g}); widen them with bounds=(low, high)"
@@ -115,7 +118,8 @@ def _levels(column: str, family: Family, data: IncompleteData) -> tuple[Any, ...
         ordered = isinstance(series.dtype, pd.CategoricalDtype) and series.dtype.ordered
         if family.name == "ordinal" and not ordered and len(found) > 2:
             raise DataError(
-                f"{column!r} is text without an order ({listed_levels(found)}); make it an ordered categorical, or numbers"
+                f"{column!r} is text without an order ({listed_levels(found)}); make it an ordered categorical, "
+                "or numbers"
             )
     elif _truths(recorded):
         found = (False, True)
@@ -147,7 +151,8 @@ def _codes(column: str, levels: tuple[Any, ...], data: IncompleteData) -> np.nda
     unknown = [v for v in held if v not in place]
     if unknown:
         raise DataError(
-            f"{column!r} is {unknown[0]!r} in {held.count(unknown[0])} rows; the levels known are {listed_levels(levels)}"
+            f"{column!r} is {unknown[0]!r} in {held.count(unknown[0])} rows; the levels known are "
+            f"{listed_levels(levels)}"
         )
     codes[seen] = [place[v] for v in held]
     return codes

@@ -21,7 +21,7 @@ _FAR = 1e6  # a cutpoint beyond which nothing lies
 def log_density(
     family: str, y: Any, eta: Any, aux: Mapping[str, Any], bounds: tuple[float, float], a: Arithmetic
 ) -> Any:
-    """log f(y | η), elementwise over (N,); `categorical` has η of shape (N, K - 1). `constants` are left out."""
+    """Log f(y | η), elementwise over (N,); `categorical` has η of shape (N, K - 1). `constants` are left out."""
     if family == "beta":
         low, high = bounds
         return _beta((y - low) / (high - low), eta, aux, a) - np.log(high - low)
@@ -29,7 +29,7 @@ def log_density(
 
 
 def indicator(link: str, sign: Any, eta: Any, a: Arithmetic) -> Any:
-    """log P(indicator as it is | η): sign is +1 where the value is missing and -1 where it is recorded."""
+    """Log P(indicator as it is | η): sign is +1 where the value is missing and -1 where it is recorded."""
     return a.log_normal_cdf(sign * eta) if link == "probit" else -a.softplus(-sign * eta)
 
 
@@ -67,7 +67,7 @@ def _bernoulli(y: Any, eta: Any, aux: Mapping[str, Any], a: Arithmetic) -> Any:
 
 
 def _ordinal(y: Any, eta: Any, aux: Mapping[str, Any], a: Arithmetic) -> Any:
-    """log(expit(u) - expit(l)) = log expit(u) + log expit(-l) + log(1 - exp(l - u)), with l < u the cutpoints less η."""
+    """log(expit(u) - expit(l)) = log expit(u) + log expit(-l) + log(1 - exp(l - u)), l < u the cutpoints less η."""
     cuts = a.xp.concatenate([[-_FAR], aux["cutpoints"], [_FAR]])
     level = y.astype("int64")
     lower, upper = cuts[level] - eta, cuts[level + 1] - eta

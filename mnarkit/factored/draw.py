@@ -1,4 +1,4 @@
-"""Unseen cells given one draw of the parameters: those that were summed by their weights, leaves by their predictive."""
+"""Unseen cells given one draw of the parameters: those summed by their weights, leaves by their predictive."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,13 +7,12 @@ import numpy as np
 from scipy import special
 
 from mnarkit.data import IncompleteData
-from mnarkit.factored import arithmetic
 from mnarkit.factored.columns import Coded, filled
 from mnarkit.factored.layout import Layout
 from mnarkit.factored.likelihood import candidate_weights
 from mnarkit.families import FAMILIES
 
-__all__ = ["draw_family", "draw_unseen", "mean_and_sd", "predictor_at"]
+__all__ = ["auxiliary", "draw_family", "draw_unseen", "mean_and_sd", "predictor_at"]
 
 
 def draw_unseen(
@@ -38,9 +37,7 @@ def draw_unseen(
     return numbers
 
 
-def predictor_at(
-    layout: Layout, j: int, rows: np.ndarray, numbers: np.ndarray, par: Mapping[str, Any]
-) -> np.ndarray:
+def predictor_at(layout: Layout, j: int, rows: np.ndarray, numbers: np.ndarray, par: Mapping[str, Any]) -> np.ndarray:
     """Give the linear predictor of column j in rows of the table whose predictors are completed."""
     held = {c.column: numbers[rows, i] for i, c in enumerate(layout.coded)}
     table: IncompleteData = filled(layout.data.frame.iloc[rows], layout.coded, held)

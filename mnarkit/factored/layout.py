@@ -164,7 +164,7 @@ def _factor(layout: Layout, k: int, spec: Spec, built: Design, where: FactorRows
     base = np.column_stack([_placed(c, _placeholders(d)[0]) for c, d in _pairs(layout)])
     numbers = np.where(np.isnan(where.values), base[where.row], where.values)
     frame = layout.data.frame.iloc[where.row]
-    x = built.rebuild(_table(frame, coded, numbers))
+    x = built.rebuild(_table(frame, coded, numbers)) if len(frame) else np.zeros((0, len(built.names)))
     curves = curves_of(built, [c.column for c, rows in zip(coded, layout.latent, strict=True) if len(rows)])
     x, at, rest, inputs = _curved(layout, built, where, numbers, x, curves)
     terms = built.names
@@ -212,9 +212,11 @@ def _curved(
     sampled = [columns.index(c) for c in read if c in columns and len(layout.latent[columns.index(c)])]
     at = np.flatnonzero(layout.roles.latent[where.row][:, sampled].any(axis=1)) if sampled else np.zeros(0, np.int64)
     rest = np.ones((len(at), len(curves)))
+    if not len(at):
+        return x, at, rest, ()
     done = np.zeros(rest.shape, dtype=bool)
     frame = layout.data.frame.iloc[where.row[at]]
-    for number in range(2 if len(at) else 0):
+    for number in range(2):
         tried = numbers[at].copy()
         for j in sampled:
             tried[:, j] = _placeholders(layout.designs.coded[j])[number]
@@ -229,7 +231,7 @@ def _curved(
     x = x.copy()
     x[np.ix_(at, [c.column for c in curves])] = 0.0
     now = _table(frame, layout.coded, numbers[at])
-    return x, at, rest, tuple(_inputs(layout, c, now, where.row[at]) for c in (read if len(at) else ()))
+    return x, at, rest, tuple(_inputs(layout, c, now, where.row[at]) for c in read)
 
 
 def _inputs(layout: Layout, column: str, table: IncompleteData, rows: np.ndarray) -> Inputs:

@@ -60,7 +60,7 @@ def row_densities(
 def loglik(
     factors: Sequence[Factor], par: Parameters, latent: Sequence[Any], columns: Sequence[str], a: Arithmetic
 ) -> Any:
-    """log f(y_seen, r | θ, sampled cells) + log f(sampled cells | θ), a scalar."""
+    """Log f(y_seen, r | θ, sampled cells) + log f(sampled cells | θ), a scalar."""
     each = [row_densities(f, par, latent, columns, a) for f in factors]
     total = sum(one[: f.direct].sum() for one, f in zip(each, factors, strict=True))
     for k in range(len(factors[0].maps)):
@@ -78,7 +78,7 @@ def _joint(factors: Sequence[Factor], each: Sequence[Any], k: int, a: Arithmetic
 
 
 def unit_loglik(layout: Layout, par: Parameters) -> np.ndarray:
-    """log f(y_seen, r | θ) of every row of the table, (n,), for a layout without sampled cells."""
+    """Log f(y_seen, r | θ) of every row of the table, (n,), for a layout without sampled cells."""
     none = [np.zeros(0)] * len(layout.coded)
     each = [row_densities(f, par, none, layout.columns, arithmetic) for f in layout.factors]
     out = np.zeros(layout.data.n)

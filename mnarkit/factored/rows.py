@@ -14,8 +14,8 @@ __all__ = ["FactorRows", "rows_of"]
 class FactorRows:
     """Own rows of a factor: the row of the table, (N,), and what stands in its summed cells, (N, p), NaN elsewhere.
 
-    The first `direct` read no summed cell. `maps` gives, by block, the place of each candidate among the others, (m, K),
-    and their number where the factor has no part in it.
+    The first `direct` read no summed cell. `maps` gives, by block, the place of each candidate among the others,
+    (m, K), and their number where the factor has no part in it.
     """
 
     row: np.ndarray

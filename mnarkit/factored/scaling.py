@@ -93,4 +93,3 @@ def unconstrained_scale(one: Coded) -> tuple[str, float, float]:
             low, high = one.bounds
             recorded = special.logit((recorded - low) / (high - low))
     return one.family.support, float(recorded.mean()), float(recorded.std(ddof=1))
-

@@ -5,14 +5,17 @@ from typing import Any
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import ConvergenceWarning, IdentificationWarning
+from mnarkit.factored.check import check_factored
 from mnarkit.fit import Fit, checked_seed
 from mnarkit.normal.layout import designs_of, lay_out
-from mnarkit.sample.compiled import draw_through_pymc
+from mnarkit.sample.compiled import draw_from_model, draw_through_pymc
 from mnarkit.sample.convergence import troubles
+from mnarkit.sample.factored import sample_factored
 from mnarkit.sample.loglik import add_loglik
 from mnarkit.sample.settings import Settings
 from mnarkit.sample.tidy import tree_of
 from mnarkit.spec.check import check, identification, orthants
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec, require_spec
 
@@ -80,10 +83,14 @@ def sample(
     require_spec(spec)
     settings = Settings(draws, tune, chains, cores, target_accept, checked_seed(seed), progress)
     data = IncompleteData.of(df)
-    check(spec, data)
+    factored = engine_of(spec).name == "factored"
+    (check_factored if factored else check)(spec, data)
     rests = identification(spec)
     for sentence in rests:
         warnings.warn(sentence, IdentificationWarning, stacklevel=2)
+    if factored:
+        drawn = None if model is None else draw_from_model(model, {}, settings)
+        return sample_factored(spec, data, settings, rests, drawn)
     drawn = draw_through_pymc(spec, data, settings, model)
     notes = (*rests, *orthants(spec, data))
     fit = Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)

@@ -24,7 +24,9 @@ _HALF = ("half_normal", "half_student_t")
 _FAMILIES = {"sd": _HALF, "scale": _HALF, "cv": _HALF, "corr": ("lkj",), "df": ("gamma",), "spread": ("uniform",)}
 
 
-def model_priors(priors: Priors, what: str, *, names: tuple[str, ...] = ("coef", "intercept", "sd", "corr")) -> PriorItems:
+def model_priors(
+    priors: Priors, what: str, *, names: tuple[str, ...] = ("coef", "intercept", "sd", "corr")
+) -> PriorItems:
     """Check the priors of a data model, as sorted items.
 
     Raises

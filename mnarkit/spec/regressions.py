@@ -81,7 +81,9 @@ class Regression:
         if family is None:
             raise SpecError(f"the family {self.family!r} is not known; Regression has {', '.join(FAMILIES)}")
         if family.name == "ordinal" and not any(t.name == "1" for t in parsed.terms):
-            raise FormulaError(f"the cutpoints of an ordinal model stand for the intercept of {self.formula!r}; keep it")
+            raise FormulaError(
+                f"the cutpoints of an ordinal model stand for the intercept of {self.formula!r}; keep it"
+            )
         names = ("coef", *(() if family.name == "ordinal" else ("intercept",)), *family.auxiliary)
         object.__setattr__(self, "formula", parsed.text)
         object.__setattr__(self, "bounds", _bounds(self.bounds, family))
@@ -165,6 +167,12 @@ class Regressions:
     def columns(self) -> tuple[str, ...]:
         """The modelled columns: the responses."""
         return tuple(r.columns[0] for r in self.regressions)
+
+    @property
+    def predictors(self) -> Formula:
+        """The terms of all regressions together."""
+        names = dict.fromkeys(term.name for r in self.regressions for term in r.predictors.terms)
+        return parse(" + ".join(names) if "1" in names else " + ".join(["0", *names]))
 
     @property
     def ordered(self) -> tuple[Regression, ...]:
