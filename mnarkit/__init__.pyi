@@ -1,8 +1,9 @@
 from . import errors
-from .analyze import Estimates, analyze, predict
+from .analyze import Estimates, Logistic, analyze, predict
 from .build import build
 from .data import IncompleteData
 from .datasets import load_dataset
+from .diagnose import Diagnosis, diagnose, loo
 from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .explore import Exploration, explore
 from .fit import Fit, load_fit
@@ -11,32 +12,39 @@ from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .reshape import to_long, to_wide
 from .sample import sample
+from .sensitivity import Grid, Sensitivity, sensitivity
 from .spec.data_models import Growth, MvNormal, Regression, Regressions
 from .spec.dropout import Dropout
 from .spec.files import read_spec
 from .spec.missingness import MAR, Heckman, Selection
+from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
 from .spec.spec import Spec
 from .strategies import register_strategy
+from .variances import Variances, variances
 
 __version__: str
 
 __all__ = [
     "MAR",
     "Completed",
+    "Diagnosis",
     "Dropout",
     "EMFit",
     "Estimates",
     "Exploration",
     "Fit",
+    "Grid",
     "Growth",
     "Heckman",
     "Imputations",
     "IncompleteData",
     "InverseWishart",
     "Jeffreys",
+    "Logistic",
     "MvNormal",
+    "OddsRatio",
     "PatternMixture",
     "Pooled",
     "PooledTest",
@@ -47,16 +55,20 @@ __all__ = [
     "Ridge",
     "Scale",
     "Selection",
+    "Sensitivity",
     "Shift",
     "Spec",
+    "Variances",
     "analyze",
     "build",
+    "diagnose",
     "em",
     "errors",
     "explore",
     "impute",
     "load_dataset",
     "load_fit",
+    "loo",
     "pool",
     "pool_test",
     "predict",
@@ -64,6 +76,8 @@ __all__ = [
     "read_spec",
     "register_strategy",
     "sample",
+    "sensitivity",
     "to_long",
     "to_wide",
+    "variances",
 ]

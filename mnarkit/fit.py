@@ -140,7 +140,7 @@ def draw_parameters(draws: dict[str, np.ndarray], layout: Layout, number: int) -
     at = {name: values[number] for name, values in draws.items()}
     sd = at["sd"]
     corr = at.get("corr", np.ones((1, 1)))
-    declared = {a.name: a.component.amount for a in layout.amounts}
+    declared = {a.name: a.declared for a in layout.amounts}
     amounts = {name: float(at[name]) if isinstance(amount, Prior) else amount for name, amount in declared.items()}
     parameters = Parameters(
         coef=at["coef"],

@@ -88,6 +88,33 @@ SPECS: dict[str, mk.Spec] = {
     "joint, scale and shift inside the model": mk.Spec(
         JOINT, mk.PatternMixture(mk.Scale("y1", 0.8, of="model"), mk.Shift("y2", 0.3, unit="sd_observed", of="model"))
     ),
+    "joint, shifts by group inside the model": mk.Spec(
+        JOINT,
+        mk.PatternMixture(
+            mk.Shift(
+                ("y1", "y2"),
+                {"drug": mk.Prior("normal", -1, 0.5), "placebo": mk.Prior("normal", 0.2, 0.3)},
+                unit="raw",
+                of="model",
+                by="arm",
+                corr=0.6,
+            )
+        ),
+    ),
+    "joint, cumulative shifts inside the model": mk.Spec(
+        JOINT,
+        mk.PatternMixture(
+            mk.Shift(("y1", "y2", "y3"), -0.2, unit="sd", of="model", cumulative=True, where="arm == 'drug'"),
+            mk.Shift(
+                ("y2", "y3"),
+                {"placebo": (0.1, mk.Prior("normal", -0.3, 0.2)), "drug": 0.0},
+                unit="sd_observed",
+                of="model",
+                by="arm",
+                cumulative=True,
+            ),
+        ),
+    ),
     "regression, late shift": mk.Spec(
         REGRESSION, mk.PatternMixture(mk.Shift("y1", mk.Prior("normal", 0, 1), unit="sd"))
     ),

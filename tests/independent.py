@@ -30,19 +30,15 @@ def row_moments(
 ):
     """Mean and covariance of the modelled columns of one row, amounts inside the model applied one at a time."""
     columns = list(spec.model.columns)
-    active = []
-    for name, component in amounts_by_name(spec).items():
-        here = component.where is None or (component.where == "arm == 'drug'" and row["arm"] == "drug")
-        if component.of == "model" and np.isnan(row[component.column]) and here:
-            active.append((name, component))
+    active = [one for one in row_amounts(spec, row, amounts) if one[0].of == "model"]
     if not active:
         return mean, cov
-    moved = sorted({columns.index(c) for _, comp in active for c in (comp.column, *comp.predictors)})
+    moved = sorted({columns.index(c) for comp, column, _ in active for c in (column, *comp.predictors)})
     others = [j for j in range(len(columns)) if j not in moved]
     new_mean, factor = mean[moved].copy(), np.ones(len(moved))
-    for name, component in active:
-        j = columns.index(component.column)
-        at, value = moved.index(j), amounts[name]
+    for component, column, value in active:
+        j = columns.index(column)
+        at = moved.index(j)
         if isinstance(component, mk.Scale):
             new_mean[at], factor[at] = value * mean[j], value
         elif component.unit == "percent":
@@ -50,7 +46,7 @@ def row_moments(
         elif component.unit == "sd":
             new_mean[at] += value * residual_sd(cov, j, [columns.index(p) for p in component.predictors])
         else:
-            new_mean[at] += value * (sds[component.column] if component.unit == "sd_observed" else 1.0)
+            new_mean[at] += value * (sds[column] if component.unit == "sd_observed" else 1.0)
     inner = cov[np.ix_(moved, moved)] * np.outer(factor, factor)
     slope = cov[np.ix_(others, moved)] @ np.linalg.inv(cov[np.ix_(moved, moved)])
     rest = cov[np.ix_(others, others)] - slope @ cov[np.ix_(moved, others)]
@@ -64,10 +60,30 @@ def row_moments(
     return out_mean, out
 
 
-def amounts_by_name(spec: mk.Spec) -> dict[str, mk.Shift | mk.Scale]:
-    """`shift_y1` … as the draws name them; the catalogue has one amount a column."""
-    components = [c for b in spec.missingness if isinstance(b, mk.PatternMixture) for c in b.components]
-    return {f"{'shift' if isinstance(c, mk.Shift) else 'scale'}_{c.column}": c for c in components}
+def row_amounts(spec: mk.Spec, row: pd.Series, amounts: dict[str, float]) -> list[tuple]:
+    """(component, column, value) of every amount that moves a hole of the row; cumulative ones summed over waves."""
+    found = []
+    for component in (c for b in spec.missingness if isinstance(b, mk.PatternMixture) for c in b.components):
+        if component.where is not None and not (component.where == "arm == 'drug'" and row["arm"] == "drug"):
+            continue
+        waves = list(component.columns)
+        kind = "shift" if isinstance(component, mk.Shift) else "scale"
+        level = "" if component.by is None else f"_{row[component.by]}"
+        declared = component.amount if component.by is None else dict(component.amount)[row[component.by]]
+        if isinstance(declared, tuple):
+            each = [amounts.get(f"{kind}_{w}{level}", value) for w, value in zip(waves, declared, strict=True)]
+        else:
+            span = waves[0] if len(waves) == 1 else f"{waves[0]}_to_{waves[-1]}"
+            each = [amounts.get(f"{kind}_{span}{level}", declared)] * len(waves)
+        left = len(waves)
+        while left and np.isnan(row[waves[left - 1]]):
+            left -= 1
+        for t, wave in enumerate(waves):
+            if np.isnan(row[wave]) and not component.cumulative:
+                found.append((component, wave, each[t]))
+            elif np.isnan(row[wave]) and t >= left:
+                found.append((component, wave, sum(each[left : t + 1])))
+    return found
 
 
 def row_loglik(
@@ -76,10 +92,7 @@ def row_loglik(
     """log f(y_seen, r) of every row, the unseen part integrated on a grid of the linear predictor."""
     columns = list(spec.model.columns)
     cov = point["cov"]
-    amounts = {
-        n: float(point.get(n, c.amount if isinstance(c.amount, float) else np.nan))
-        for n, c in amounts_by_name(spec).items()
-    }
+    amounts = {n: float(v) for n, v in point.items() if n.startswith(("shift_", "scale_")) and np.ndim(v) == 0}
     sds = {c: float(table[c].std()) for c in columns}
     out = np.zeros(len(table))
     for i, (_, row) in enumerate(table.iterrows()):

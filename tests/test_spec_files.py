@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.priors import Prior
-from mnarkit.spec.data_models import MvNormal, Regression
+from mnarkit.spec.data_models import MvNormal, Regression, Regressions
 from mnarkit.spec.files import from_dict, from_json, from_yaml, read_spec, to_dict, to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, Selection
 from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
@@ -53,6 +53,14 @@ SPECS = {
     "columns with odd names": Spec(
         MvNormal(*ODD_NAMES, given="arm + base"),
         *(PatternMixture(Shift(name, k - 3.5, unit="raw", predictors=("no",))) for k, name in enumerate(ODD_NAMES[1:])),
+    ),
+    "factored": Spec(
+        Regressions(
+            Regression("y ~ x + I(x**2)", family="beta", bounds=(-0.6, 1.01), priors={"spread": Prior("uniform", 0, 0.5)}),
+            Regression("x ~ z", family="negative_binomial", bounds=(0, 40)),
+            Regression("z ~ 1", family="student_t", priors={"df": Prior("gamma", 2, 0.1)}),
+        ),
+        Selection("missing(y) ~ y + I(y**2)", link="logit"),
     ),
     "logit, priors with odd names": Spec(
         MvNormal("y1", "y2", priors={"corr": Prior("lkj", 2)}),
@@ -227,7 +235,7 @@ BAD = {
     "version true": (HEAD.replace("1", "true", 1), "is a spec of version True"),
     "no model": ("mnarkit_spec: 1", "has no model; add model: {kind: Regression, formula: ...}"),
     "model text": ("mnarkit_spec: 1\nmodel: y ~ x", "model must be a mapping (name: value), not text ('y ~ x')"),
-    "no kind": ("mnarkit_spec: 1\nmodel: {formula: y ~ x}", "model has no kind; add kind: one of Regression, MvNormal"),
+    "no kind": ("mnarkit_spec: 1\nmodel: {formula: y ~ x}", "model has no kind; add kind: one of Regression, Regressions, MvNormal"),
     "kind": (HEAD + "missingness: [{kind: heckman}]", "missingness[0].kind 'heckman' is not known; use one of MAR, "),
     "near kind": (HEAD + "missingness: [{kind: heckman}]", "; did you mean 'Heckman'?"),
     "kind null": (HEAD + "missingness: [{kind: null}]", "missingness[0].kind None is not known"),
@@ -267,7 +275,10 @@ BAD = {
     "many digits": (shift(f"amount: {'9' * 5000}, unit: sd"), "takes a finite number or a Prior, not inf"),
     "bool amount": (shift("amount: true, unit: sd"), "amount must be a number or a prior such as"),
     "no unit": (shift("amount: 1"), "missingness[0].components[0]: the shift of 'y' has no unit; say unit= one of"),
-    "prior list": (shift("amount: [1], unit: sd"), "amount must be a number or a prior such as {prior: normal"),
+    "prior list": (
+        shift("amount: [1], unit: sd"),
+        "components[0]: Shift of 'y' has 1 amounts for 1 columns; give one number",
+    ),
     "prior family": (shift("amount: {prior: gauss, values: [0, 1]}, unit: sd"), "amount: the prior family 'gauss' is"),
     "prior field": (shift("amount: {prior: normal, value: [0, 1]}, unit: sd"), "amount.value is not a field of a"),
     "prior values": (shift("amount: {prior: normal, values: [0, one]}, unit: sd"), "values[1] must be a number, not"),

@@ -2,7 +2,8 @@
 
 from mnarkit.analyze.analyze import Analysis, analyze
 from mnarkit.analyze.congenial import uncongenial
+from mnarkit.analyze.logistic import Logistic
 from mnarkit.analyze.predict import predict
 from mnarkit.estimates import Estimates
 
-__all__ = ["Analysis", "Estimates", "analyze", "predict", "uncongenial"]
+__all__ = ["Analysis", "Estimates", "Logistic", "analyze", "predict", "uncongenial"]

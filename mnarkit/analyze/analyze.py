@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sized
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from mnarkit.analyze.answers import Answer, listed
 from mnarkit.analyze.attempts import answers
 from mnarkit.analyze.congenial import uncongenial_with
+from mnarkit.analyze.logistic import Logistic, logistic
 from mnarkit.analyze.refitted import Refitted
 from mnarkit.analyze.regression import regressions
 from mnarkit.errors import CongenialityWarning, DataError, FormulaError
@@ -36,12 +38,12 @@ def analyze(
     ----------
     imputations : Imputations or iterable of DataFrame
         Completed tables of the same rows, at least one.
-    what : str or callable
+    what : str, Logistic or callable
         A formula, `"y ~ x + z"`: least squares. Factor levels and the constants of `center`, `scale`, `poly`, `bs` and
-        `cs` are those of all imputations together, so that a term means the same in each. Or a function of one
-        completed DataFrame that returns (estimates, covariance), (estimates, covariance, df_complete) or a fitted
-        statsmodels or lifelines result; estimates are a Series, a dict, an array or a number, covariance is a matrix, a
-        vector of variances or a number.
+        `cs` are those of all imputations together, so that a term means the same in each. Or `Logistic(...)`, the same
+        for an event. Or a function of one completed DataFrame that returns (estimates, covariance), (estimates,
+        covariance, df_complete) or a fitted statsmodels or lifelines result; estimates are a Series, a dict, an array
+        or a number, covariance is a matrix, a vector of variances or a number.
     df_complete : float, optional
         The degrees of freedom of the analysis on complete data (`numpy.inf` for none), in place of what the regression
         or the function says. Where the imputations differ in it, the smallest counts.
@@ -91,9 +93,19 @@ def analyze(
         for message in uncongenial_with(imputations, formula):
             warnings.warn(message, CongenialityWarning, stacklevel=2)
         return _by_formula(tables, formula, df_complete)
+    if isinstance(what, Logistic):
+        for message in _lacking(imputations, what):
+            warnings.warn(message, CongenialityWarning, stacklevel=2)
+        return logistic(tables, what, None if df_complete is None else degrees(df_complete))
     if not callable(what):
         raise DataError(f"an analysis is a formula such as 'y ~ x', or a function of a completed table, not {what!r}")
     return _by_function(tables, what, df_complete, _checked_workers(workers), progress)
+
+
+def _lacking(imputations: Any, what: Logistic) -> tuple[str, ...]:
+    """Say what the data model lacks, for every column that the outcome reads."""
+    each = (uncongenial_with(imputations, replace(what.read, response=column)) for column in what.outcome)
+    return tuple(dict.fromkeys(message for messages in each for message in messages))
 
 
 def _by_formula(tables: Any, formula: Formula, df_complete: float | None) -> Estimates:

@@ -12,25 +12,31 @@ from mnarkit.estimates import count, which
 from mnarkit.formula import Design, Formula, design
 from mnarkit.likelihoods import LeastSquares
 
-__all__ = ["regressions"]
+__all__ = ["designs", "regressions"]
 
 
 def regressions(tables: Any, formula: Formula) -> tuple[Design, LeastSquares]:
     """Least squares on every table, on one design for all of them: the same terms, the same constants in each."""
-    used = [str(formula.response), *dict.fromkeys(c for term in formula.terms for c in sorted(term.columns))]
+    built, blocks, outcome = designs(tables, formula)
+    factors = np.stack([np.linalg.qr(np.column_stack(part), mode="r") for part in zip(blocks, outcome, strict=True)])
+    intercept = np.array([name == "Intercept" for name in built.names], dtype=float)
+    return built, LeastSquares(factors, outcome.shape[1], intercept if intercept.any() else None)
+
+
+def designs(tables: Any, formula: Formula) -> tuple[Design, np.ndarray, np.ndarray]:
+    """Build the design without its matrix, X (m, n, q) of full rank, and the outcome (m, n), NaN if there is none."""
+    named = [] if formula.response is None else [formula.response]
+    used = [*named, *dict.fromkeys(c for term in formula.terms for c in sorted(term.columns))]
     m = len(tables)
     parts = [_complete(table, list(dict.fromkeys(used)), formula.text, which(k, m)) for k, table in enumerate(tables)]
     _check_alike(parts)
     together = IncompleteData.of(pd.DataFrame({name: _stacked([part[name] for part in parts]) for name in parts[0]}))
     built = design(formula, together)
-    outcome = together.number(str(formula.response)).reshape(m, -1)
-    blocks = built.matrix.reshape(m, outcome.shape[1], -1)
+    outcome = together.number(named[0]) if named else np.full(together.n, np.nan)
+    blocks = built.matrix.reshape(m, len(outcome) // m, -1)
     for k, block in enumerate(blocks):
         _check_rank(block, built.names, f"{formula.text!r} in {which(k, m)}")
-    factors = np.stack([np.linalg.qr(np.column_stack(part), mode="r") for part in zip(blocks, outcome, strict=True)])
-    intercept = np.array([name == "Intercept" for name in built.names], dtype=float)
-    fits = LeastSquares(factors, outcome.shape[1], intercept if intercept.any() else None)
-    return replace(built, matrix=built.matrix[:0].copy()), fits
+    return replace(built, matrix=built.matrix[:0].copy()), blocks, outcome.reshape(m, -1)
 
 
 def _complete(table: Any, columns: list[str], text: str, place: str) -> pd.DataFrame:

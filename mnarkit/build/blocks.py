@@ -10,7 +10,8 @@ import pytensor.tensor
 from mnarkit.build.ops import Covariance
 from mnarkit.build.priors import coefficient, location_scale, positive
 from mnarkit.families import DEFAULTS
-from mnarkit.normal.layout import Amount, Indicator, Layout
+from mnarkit.normal.declared import Amount, free_amounts
+from mnarkit.normal.layout import Indicator, Layout
 from mnarkit.normal.scaling import Scaling, own_units_map
 from mnarkit.normal.structure import Pieces, Structure
 from mnarkit.priors import Prior, prior_table
@@ -18,15 +19,19 @@ from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 
-__all__ = ["add_amount", "add_correlation", "add_data_model", "add_indicator", "add_structure"]
+__all__ = ["add_amounts", "add_correlation", "add_data_model", "add_indicator", "add_structure"]
 
 # untyped: PyTensor annotates its results as variables without arithmetic, and elementwise functions as returning None
 pt: Any = pytensor.tensor
+_AMOUNT: dict[str, Any] = {"normal": pm.Normal, "student_t": pm.StudentT, "uniform": pm.Uniform}
 
 
 def add_data_model(model: DataModel, layout: Layout, scaling: Scaling) -> tuple[Any, Any]:
     """`coef_z`, `sd_z` and, for several columns, `partial_corr_z`: (coefficients, residual covariance)."""
-    priors = {**{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")}, **prior_table(model.priors)}
+    priors = {
+        **{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")},
+        **prior_table(getattr(model, "priors", None)),
+    }
     p = len(layout.columns)
     each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]
     units = scaling.x_scale[None, :] / scaling.scale[:, None]
@@ -43,7 +48,10 @@ def add_structure(structure: Structure, model: DataModel, layout: Layout, scalin
     `growth_z`, `random_sd_z`, `random_corr_z` and `residual_sd_z`, or `coef_z`, `shape_z` (ρ, or partial
     autocorrelations, uniform) and `sd_z`.
     """
-    priors = {**{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")}, **prior_table(model.priors)}
+    priors = {
+        **{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")},
+        **prior_table(getattr(model, "priors", None)),
+    }
     each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]
     rows = structure.p if structure.basis is None else structure.basis.shape[1]
     units = scaling.x_scale[None, :] / scaling.scale[:rows, None]
@@ -117,10 +125,20 @@ def _(belief: Heckman, column: str) -> Any:
     return pm.Deterministic(name, pt.tanh(kind(f"{name}_z", *prior.values)))
 
 
-def add_amount(amount: Amount) -> Any:
-    """Add a number as data, or a prior as a parameter; the data inform it only where it stands inside the model."""
-    declared = amount.component.amount
-    if not isinstance(declared, Prior):
-        return pm.Data(amount.name, np.asarray(declared))
-    kind = {"normal": pm.Normal, "student_t": pm.StudentT, "uniform": pm.Uniform}[declared.family]
-    return kind(amount.name, *declared.values)
+def add_amounts(amounts: tuple[Amount, ...]) -> dict[str, Any]:
+    """Add numbers as data, priors as parameters; the data inform them only where they stand inside the model.
+
+    Correlated ones are mean + sd L u with u standard normal, `{first name}_z`.
+    """
+    added = {}
+    for amount in amounts:
+        if not isinstance(amount.declared, Prior) and amount.name not in added:
+            added[amount.name] = pm.Data(amount.name, np.asarray(amount.declared))
+    for free in free_amounts(amounts):
+        if free.corr is None:
+            added |= {n: _AMOUNT[p.family](n, *p.values) for n, p in zip(free.names, free.priors, strict=True)}
+            continue
+        deviations = pt.dot(free.root, pm.Normal(f"{free.names[0]}_z", 0, 1, shape=len(free.names)))
+        for i, (name, prior) in enumerate(zip(free.names, free.priors, strict=True)):
+            added[name] = pm.Deterministic(name, prior.values[0] + prior.values[1] * deviations[i])
+    return added

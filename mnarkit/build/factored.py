@@ -9,7 +9,7 @@ import pytensor.tensor
 from pymc.distributions.transforms import ordered
 
 from mnarkit.build import arithmetic
-from mnarkit.build.blocks import add_amount
+from mnarkit.build.blocks import add_amounts
 from mnarkit.build.priors import coefficient, location_scale, positive
 from mnarkit.data import IncompleteData
 from mnarkit.factored.check import check_factored
@@ -20,7 +20,7 @@ from mnarkit.factored.likelihood import loglik
 from mnarkit.factored.posterior import prior_of_term
 from mnarkit.factored.scaling import back_of, standardise, unconstrained_scale
 from mnarkit.families import DEFAULTS, FAMILIES
-from mnarkit.normal.layout import amounts_of
+from mnarkit.normal.declared import amounts_of
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.engine import regressions_of
 from mnarkit.spec.spec import Spec
@@ -49,8 +49,7 @@ def build_factored(spec: Spec, data: IncompleteData) -> BuiltFactored:
         par: dict[str, Any] = {}
         for factor, declared in zip(standard.factors, _priors(spec, standard), strict=True):
             par |= _parameters(factor, layout.coded[factor.column], declared, dims_of(layout)[factor.name])
-        for amount in amounts_of(spec, data, tuple(np.nan for _ in spec.model.columns)):
-            add_amount(amount)
+        add_amounts(amounts_of(spec, data, tuple(np.nan for _ in spec.model.columns)))
         factors = [_as_data(f) for f in standard.factors]
         pm.Potential("loglik", loglik(factors, par, latent, layout.columns, arithmetic))
     return BuiltFactored(model, layout, standard)

@@ -7,7 +7,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor
 
-from mnarkit.build.blocks import add_amount, add_correlation, add_data_model, add_indicator, add_structure
+from mnarkit.build.blocks import add_amounts, add_correlation, add_data_model, add_indicator, add_structure
 from mnarkit.build.factored import build_factored
 from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
@@ -88,7 +88,7 @@ def build_parts(spec: Spec, data: IncompleteData) -> Built:
         numbered = list(enumerate(zip(spec.selections, standard.indicators, strict=True)))
         betas = [add_indicator(b, i, scaling, k) for k, (b, i) in numbered]
         rhos = [add_correlation(b, b.columns[0]) for b in spec.selections]
-        amounts = {a.name: add_amount(a) for a in standard.amounts}
+        amounts = add_amounts(standard.amounts)
         inside = [amounts[a.name] for a in standard.model_amounts]
         arguments = kernel_parameters(Parameters(coef, cov, [z for z, _ in betas], rhos, inside), standard, rows, pt)
         reals, whole = pack(rows.arrays)

@@ -1,7 +1,7 @@
 """What a fit at its maximum says about the table: expectations, draws, projections, regressions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lazy_loader
@@ -14,6 +14,7 @@ from mnarkit.errors import DataError, FormulaError
 from mnarkit.formula import design, parse
 from mnarkit.normal.amounts import move
 from mnarkit.normal.conditional import conditional_mean, draw_unseen, expected_unseen
+from mnarkit.normal.declared import amounts_of
 from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
@@ -63,7 +64,7 @@ class Analyst:
         """Lay the spec out on the table."""
         fitted = fitted_table(spec, data)
         designs = designs_of(spec, fitted)
-        layout = lay_out(spec, fitted, designs)
+        layout = replace(lay_out(spec, fitted, designs), amounts=amounts_of(spec, data, designs.recorded_sd))
         rows = kernel_data(layout, keep_empty_rows=True, products=False)
         belief = spec.reference
         reference = None if belief is None else reference_rows(belief, layout.columns, data, designs)
@@ -82,37 +83,44 @@ class Analyst:
             at += len(one.terms)
             rho.append(theta[at] if has_rho else None)
             at += has_rho
-        inside = tuple(centre(a.component.amount) for a in self.layout.model_amounts)
+        inside = tuple(centre(a.declared) for a in self.layout.model_amounts)
         return Parameters(theta[: p * q].reshape(p, q), cov + np.tril(cov, -1).T, coefs, rho, inside)
 
     def predicted(self, theta: np.ndarray) -> np.ndarray:
         """E[y | seen, r] with late amounts added, (n, p)."""
-        parameters = self.parameters(theta)
-        y = expected_unseen(kernel_parameters(parameters, self.layout, self.rows), self.rows, self.layout.y)
-        return self._moved(y, parameters, np.zeros(y.shape))
+        y = self.before_amounts(theta)
+        return self._moved(y, self.parameters(theta), np.zeros(y.shape))
+
+    def before_amounts(self, theta: np.ndarray) -> np.ndarray:
+        """E[y | seen, r] of the likelihood alone, (n, p): under MAR where the beliefs are all applied afterwards."""
+        arguments = kernel_parameters(self.parameters(theta), self.layout, self.rows)
+        return expected_unseen(arguments, self.rows, self.layout.y)
+
+    def drawn(self, rng: np.random.Generator) -> np.ndarray:
+        """One draw of y | seen, r at the estimates, late amounts added, (n, p)."""
+        parameters = self.parameters(self.theta)
+        y = draw_unseen(kernel_parameters(parameters, self.layout, self.rows), self.rows, self.layout.y, rng)
+        return self._moved(y, parameters, rng.standard_normal(y.shape))
 
     def _moved(self, y: np.ndarray, parameters: Parameters, noise: np.ndarray) -> np.ndarray:
         if self.reference is not None:
             kept = {name: centre(declared) for name, declared in self.reference.belief.amounts}
             y = refer(y, self.reference, parameters, kept, noise)
-        for amount in self.layout.amounts:
-            if amount.component.of == "prediction":
-                move(y, amount, centre(amount.component.amount), parameters, self.layout)
+        late = [(a, centre(a.declared)) for a in self.layout.amounts if a.component.of == "prediction"]
+        seen = np.column_stack([self.data.seen(c) for c in self.layout.columns])
+        move(y, late, parameters, self.layout, seen)
         return y
 
     def expected(self) -> pd.DataFrame:
         """Fill the holes of the modelled columns with their expectations."""
-        return self._filled(self.predicted(self.theta))
+        return self.filled(self.predicted(self.theta))
 
     def stochastic(self, seed: int) -> pd.DataFrame:
         """Fill them with one draw each at the estimates."""
-        parameters = self.parameters(self.theta)
-        arguments = kernel_parameters(parameters, self.layout, self.rows)
-        rng = np.random.default_rng(seed)
-        y = draw_unseen(arguments, self.rows, self.layout.y, rng)
-        return self._filled(self._moved(y, parameters, rng.standard_normal(y.shape)))
+        return self.filled(self.drawn(np.random.default_rng(seed)))
 
-    def _filled(self, y: np.ndarray) -> pd.DataFrame:
+    def filled(self, y: np.ndarray) -> pd.DataFrame:
+        """Put values (n, p) into the holes of the table."""
         frame = self.data.frame.copy()
         for j, column in enumerate(self.layout.columns):
             seen = self.data.seen(column)

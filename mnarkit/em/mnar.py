@@ -22,9 +22,11 @@ from mnarkit.errors import DataError, SpecError
 from mnarkit.normal.parameters import Parameters
 from mnarkit.normal.sources import moments_of
 from mnarkit.priors import Prior, centre
+from mnarkit.spec.amounts import parameters_of
 from mnarkit.spec.check import check, identification, orthants
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
+from mnarkit.spec.pattern_mixture import Component
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Settings", "mnar_fit", "two_step_fit"]
@@ -183,10 +185,16 @@ def _about_modes(modes: pd.DataFrame) -> list[str]:
     ]
 
 
+def _centres(component: Component) -> str:
+    """Say the numbers at which amounts are held."""
+    values = [p.value for p in parameters_of(component)]
+    of_prior = " (the centre of its prior)"
+    return ", ".join(f"{centre(v):g}{of_prior if isinstance(v, Prior) else ''}" for v in values)
+
+
 def _held(spec: Spec) -> list[str]:
     return [
-        f"{component} is held at {centre(component.amount):g}"
-        f"{' (the centre of its prior)' if isinstance(component.amount, Prior) else ''}: declared, not estimated"
+        f"{component} is held at {_centres(component)}: declared, not estimated"
         for belief in spec.pattern_mixtures
         for component in belief.components
     ]

@@ -104,7 +104,7 @@ class Objective:
         layout = lay_out(spec, data, designs_of(spec, data))
         standard, scaling = standardise(layout)
         coefficients = tuple(Coefficients.of(b, standard, scaling, k) for k, b in enumerate(spec.selections))
-        held = tuple(centre(a.component.amount) for a in standard.model_amounts)
+        held = tuple(centre(a.declared) for a in standard.model_amounts)
         return cls(layout, standard, scaling, kernel_data(standard), coefficients, held)
 
     @property

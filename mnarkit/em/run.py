@@ -23,6 +23,7 @@ from mnarkit.normal.moments import Moments
 from mnarkit.normal.sources import is_table, moments_of, require_columns
 from mnarkit.normal.structure import structure_of
 from mnarkit.spec.check import check, check_beliefs, identification, named_columns, orthants
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec, require_spec
 
@@ -120,6 +121,11 @@ def em(
     (428, True)
     """
     require_spec(spec)
+    engine = engine_of(spec)
+    if engine.name == "factored":
+        raise SpecError(
+            f"mk.em maximises the likelihood of jointly normal columns, and {engine.because}; use mk.sample(spec, df)"
+        )
     _check_settings(tol, max_iter, criterion, method, {"accelerate": accelerate, "progress": progress})
     if _is_mar(spec):
         if method != "ML":

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from mnarkit.calls import check_call
-from mnarkit.condition import condition, evaluate
+from mnarkit.condition import condition
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
 from mnarkit.factored.columns import Coded, code
@@ -14,6 +14,8 @@ from mnarkit.factored.layout import Designs, designs_of
 from mnarkit.factored.terms import STATEFUL
 from mnarkit.formula import Formula, Term, parse
 from mnarkit.priors import Prior, prior_table
+from mnarkit.spec.amounts import carried
+from mnarkit.spec.check_amounts import check_amounts
 from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.engine import engine_of, regressions_of
 from mnarkit.spec.missingness import MAR, Missingness, Selection
@@ -55,30 +57,30 @@ def check_factored(spec: Spec, data: IncompleteData) -> None:
     designs = designs_of(spec, data)
     for k, regression in enumerate(regressions):
         _regression(regression, k, designs, data)
-    for k, belief in enumerate(spec.selections):
+    for k, belief in enumerate(b for b in spec.selections if isinstance(b, Selection)):
         _selection(belief, len(regressions) + k, designs, holes, data)
     for belief in spec.pattern_mixtures:
-        _amounts(belief, coded, data)
+        _amounts(belief, coded, data, spec.model.columns)
 
 
 def check_late_factored(spec: Spec, late: Sequence[Missingness], data: IncompleteData) -> None:
     """Check that amounts applied after the fit have columns, conditions and cells."""
-    if late:
-        Spec(spec.model, *late)
+    data.require(named_in(Spec(spec.model, *late)) if late else [], "the late belief")
     coded = {r.columns[0]: code(r, data) for r in regressions_of(spec)} if late else {}
     for belief in late:
         if not isinstance(belief, PatternMixture):
             raise SpecError(f"{belief} needs jointly normal columns; under= takes PatternMixture(...) here")
-        data.require([c for comp in belief.components if comp.where for c in condition(comp.where).columns], "where=")
-        _amounts(belief, coded, data)
+        _amounts(belief, coded, data, spec.model.columns)
 
 
 def named_in(spec: Spec) -> list[str]:
     """List the columns of the table that a factored spec names."""
     formulas = [*(r.predictors for r in regressions_of(spec)), *(parse(b.formula) for b in spec.selections)]
-    wheres = [c.where for b in spec.pattern_mixtures for c in b.components if c.where is not None]
+    amounts = [c for b in spec.pattern_mixtures for c in b.components]
+    wheres = [c.where for c in amounts if c.where is not None]
     used = [c for f in formulas for t in f.terms for c in sorted(t.columns)]
-    return [*spec.model.columns, *used, *(c for w in wheres for c in sorted(condition(w).columns))]
+    by = [c.by for c in amounts if c.by is not None]
+    return [*spec.model.columns, *used, *by, *(c for w in wheres for c in sorted(condition(w).columns))]
 
 
 def _supported(belief: Missingness, spec: Spec) -> None:
@@ -213,31 +215,18 @@ def _selection(belief: Selection, k: int, designs: Designs, holes: dict[str, int
             )
 
 
-def _amounts(belief: PatternMixture, coded: dict[str, Coded], data: IncompleteData) -> None:
+def _amounts(belief: PatternMixture, coded: dict[str, Coded], data: IncompleteData, modelled: tuple[str, ...]) -> None:
+    with_odds = tuple(c for c, one in coded.items() if one.family.name in ("bernoulli", "ordinal"))
     for component in belief.components:
-        one = coded[component.column]
-        holes = ~one.seen
-        if one.family.discrete:
+        for column in component.columns:
+            family = coded[column].family
+            if family.discrete and column not in with_odds:
+                raise SpecError(
+                    f"{component} moves a {family.name} column, which has neither amounts nor odds; drop it"
+                )
+        if component.predictors or carried(component):
             raise SpecError(
-                f"{component} moves a {one.family.name} column, whose values are not amounts; take a continuous "
-                "family, or a Selection"
+                f"{component} is carried to other cells or given others, which the joint normal model alone can do; "
+                "leave predictors= and carry= out"
             )
-        if not holes.any():
-            raise SpecError(
-                f"{component.column!r} has no holes in {data.n} rows, so there is nothing for {component} to move; "
-                "leave it out"
-            )
-        if component.where is not None and not np.any(evaluate(condition(component.where), data) & holes):
-            raise SpecError(
-                f"none of the {int(holes.sum())} holes of {component.column!r} is where {component.where}; "
-                "change where=, or leave the amount out"
-            )
-        if component.predictors:
-            raise SpecError(
-                f"{component} names predictors=, which stand for the joint normal model alone; leave it out"
-            )
-        if component.unit == "percent" and np.any(one.values[one.seen] <= 0):
-            raise DataError(
-                f"{component.column!r} has {int(np.sum(one.values[one.seen] <= 0))} recorded values that are not above "
-                "0, so percent has no meaning for it; use unit='sd' or 'raw'"
-            )
+    check_amounts(belief, modelled, data, with_odds=with_odds)

@@ -128,7 +128,8 @@ def _levels(column: str, family: Family, data: IncompleteData) -> tuple[Any, ...
     return _checked_levels(column, family, found, len(recorded))
 
 
-def _checked_levels(column: str, family: Family, found: tuple[Any, ...], recorded: int) -> tuple[Any, ...]:
+def _checked_levels(column: str, family: Family, levels: tuple[Any, ...], recorded: int) -> tuple[Any, ...]:
+    found: Any = levels
     if family.support == "binary" and not set(found) <= {0, 1} and (len(found) > 2 or not isinstance(found[0], str)):
         raise DataError(
             f"{column!r} has the values {listed_levels(found)}; bernoulli takes 0 and 1, true and false, or text with "

@@ -7,18 +7,20 @@ import numpy as np
 from scipy import special
 
 from mnarkit.data import IncompleteData
+from mnarkit.factored import arithmetic
 from mnarkit.factored.columns import Coded, filled
+from mnarkit.factored.density import log_density
 from mnarkit.factored.layout import Layout
 from mnarkit.factored.likelihood import candidate_weights
 from mnarkit.families import FAMILIES
 
-__all__ = ["auxiliary", "draw_family", "draw_unseen", "mean_and_sd", "predictor_at"]
+__all__ = ["auxiliary", "draw_family", "draw_unseen", "level_probabilities", "mean_and_sd", "predictor_at"]
 
 
 def draw_unseen(
     layout: Layout, par: Mapping[str, Any], latent: Sequence[np.ndarray], rng: np.random.Generator
-) -> np.ndarray:
-    """Complete the modelled columns, (n, p), as numbers and codes.
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Complete the modelled columns, (n, p), as numbers and codes; and the weights of the candidates of each block.
 
     Sampled cells come from the draw; the summed cells of a row jointly, from their probabilities given all that is
     seen; leaves one column after another, from their family given the row as completed so far.
@@ -26,7 +28,8 @@ def draw_unseen(
     numbers = np.column_stack([np.where(c.seen, c.values, _inside(c)) for c in layout.coded])
     for j, rows in enumerate(layout.latent):
         numbers[rows, j] = latent[j]
-    for block, weights in zip(layout.blocks, candidate_weights(layout, par, latent), strict=True):
+    every = candidate_weights(layout, par, latent)
+    for block, weights in zip(layout.blocks, every, strict=True):
         drawn = (np.cumsum(weights, axis=1) < rng.random((len(weights), 1))).sum(axis=1)
         chosen = block.candidates[np.arange(len(weights)), np.minimum(drawn, weights.shape[1] - 1)]
         numbers[block.rows] = np.where(np.isnan(chosen), numbers[block.rows], chosen)
@@ -34,7 +37,30 @@ def draw_unseen(
         rows = np.flatnonzero(layout.roles.leaf[:, j])
         if len(rows):
             numbers[rows, j] = draw_family(one, predictor_at(layout, j, rows, numbers, par), auxiliary(one, par), rng)
-    return numbers
+    return numbers, every
+
+
+def level_probabilities(
+    layout: Layout,
+    j: int,
+    rows: np.ndarray,
+    numbers: np.ndarray,
+    par: Mapping[str, Any],
+    weights: Sequence[np.ndarray],
+) -> np.ndarray:
+    """Give the probabilities of the levels of column j from which its cells in `rows` were drawn: (rows, K)."""
+    one = layout.coded[j]
+    made = np.zeros((layout.data.n, len(one.levels or ())))
+    for block, w in zip(layout.blocks, weights, strict=True):
+        for level in range(made.shape[1]):
+            made[block.rows, level] = (w * (block.candidates[:, :, j] == level)).sum(axis=1)
+    leaf = np.intersect1d(rows, np.flatnonzero(layout.roles.leaf[:, j]))
+    if len(leaf):
+        eta, aux = predictor_at(layout, j, leaf, numbers, par), auxiliary(one, par)
+        codes = np.arange(made.shape[1], dtype=np.float64)
+        each = [log_density(one.family.name, np.full(len(leaf), c), eta, aux, one.bounds, arithmetic) for c in codes]
+        made[leaf] = np.exp(np.column_stack(each))
+    return made[rows]
 
 
 def predictor_at(layout: Layout, j: int, rows: np.ndarray, numbers: np.ndarray, par: Mapping[str, Any]) -> np.ndarray:

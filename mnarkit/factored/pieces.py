@@ -18,7 +18,10 @@ _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 class Piece(Protocol):
     """Reals to a parameter and back."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """How many reals it takes."""
+        ...
 
     def forward(self, u: np.ndarray) -> tuple[Any, float, Any]:
         """Give the value, the log prior with the Jacobian of the map, and what `backward` needs."""

@@ -114,7 +114,7 @@ def _coefficients(factor: Factor, priors: list[Prior | float], rows: int) -> Coe
             continue
         held["mean"][i], held["scale"][i] = first, second
         held["df"][i] = prior.values[0] if prior.family == "student_t" else np.inf
-    whole = {name: np.tile(v, max(rows, 1)) for name, v in held.items()}
+    whole: dict[str, Any] = {name: np.tile(v, max(rows, 1)) for name, v in held.items()}
     at = factor.terms.index("Intercept") if "Intercept" in factor.terms else None
     if at is None or np.isnan(held["fixed"][at]):
         return Coefficients((rows, q) if rows else (q,), **whole)
@@ -128,9 +128,9 @@ def _auxiliary(name: str, factor: Factor, one: Coded, prior: Any) -> Piece:
         case "spread":
             return Inside(*prior.values)
         case "skew":
-            heavy = prior.values[0] if prior.family == "student_t" else np.inf
-            nan = np.full(1, np.nan)
-            return _Scalar((1,), *(np.array([v]) for v in (*prior.values[-2:], heavy)), nan, nan, nan)
+            heavy, nan = prior.values[0] if prior.family == "student_t" else np.inf, np.full(1, np.nan)
+            mean, scale = (np.full(1, v) for v in prior.values[-2:])
+            return _Scalar((1,), mean, scale, np.full(1, heavy), nan, nan, nan)
         case "df":
             return Positive("gamma", *prior.values, offset=1.0)
     unit = factor.unit if name in ("sd", "scale") else 1.0
@@ -158,7 +158,7 @@ def loglik_and_gradient(layout: Layout, par: Mapping[str, Any]) -> tuple[float, 
     weights = [np.concatenate([np.ones(f.direct), np.zeros(len(f.row) - f.direct)]) for f in layout.factors]
     padded = [np.append(p.value[f.direct :], 0.0) for p, f in zip(parts, layout.factors, strict=True)]
     for k in range(len(layout.blocks)):
-        joint = sum(v[f.maps[k]] for v, f in zip(padded, layout.factors, strict=True))
+        joint = np.sum([v[f.maps[k]] for v, f in zip(padded, layout.factors, strict=True)], axis=0)
         row = arithmetic.log_sum_exp(joint)
         value += float(row.sum())
         share = np.exp(joint - row[:, None]).ravel()

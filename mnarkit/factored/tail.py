@@ -31,9 +31,9 @@ def _above(layout: Layout, j: int, par: Mapping[str, Any], latent: Sequence[np.n
     one, factor = layout.coded[j], layout.factors[j]
     mean = np.exp(linear_predictor(factor, par[factor.name], latent, layout.columns, arithmetic))
     if one.family.name == "poisson":
-        return stats.poisson.sf(one.bounds[1], mean)
+        return np.asarray(stats.poisson.sf(one.bounds[1], mean))
     size = par[f"cv_{one.column}"] ** -2.0
-    return stats.nbinom.sf(one.bounds[1], size, size / (size + mean))
+    return np.asarray(stats.nbinom.sf(one.bounds[1], size, size / (size + mean)))
 
 
 def said_neglected(layout: Layout, found: Mapping[str, float]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from mnarkit.impute.factored import impute_factored
 from mnarkit.impute.imputations import Imputations
 from mnarkit.normal.amounts import move
 from mnarkit.normal.conditional import draw_unseen
-from mnarkit.normal.layout import Amount, KernelData, Layout, amounts_of, designs_of, kernel_data, lay_out
+from mnarkit.normal.declared import Amount, amounts_of, draw_amounts
+from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
 from mnarkit.priors import Prior
@@ -113,12 +114,14 @@ class _Work:
     layout: Layout
     rows: KernelData
     late: tuple[Amount, ...]
+    recorded: np.ndarray
     reference: ReferenceRows | None
 
 
 def _work(fit: Fit, rows: IncompleteData, late: tuple[Late, ...]) -> _Work:
     designs = designs_of(fit.spec, fitted_table(fit.spec, fit.data))
     layout = lay_out(fit.spec, fitted_table(fit.spec, rows), designs)
+    layout = replace(layout, amounts=amounts_of(fit.spec, rows, designs.recorded_sd))
     added = Spec(fit.spec.model, *late)
     reference = added.reference or fit.spec.reference
     return _Work(
@@ -126,6 +129,7 @@ def _work(fit: Fit, rows: IncompleteData, late: tuple[Late, ...]) -> _Work:
         layout,
         kernel_data(layout, keep_empty_rows=True, products=False),
         amounts_of(added, rows, designs.recorded_sd),
+        np.column_stack([rows.seen(c) for c in layout.columns]),
         None if reference is None else reference_rows(reference, layout.columns, rows, designs),
     )
 
@@ -139,15 +143,11 @@ def _one(work: _Work, number: int, seed: int, k: int) -> np.ndarray:
     if work.reference is not None:
         kept = {name: _number(declared, rng) for name, declared in work.reference.belief.amounts}
         y = refer(y, work.reference, parameters, kept, rng.standard_normal(y.shape))
-    moved = [(a, amounts[a.name]) for a in work.layout.amounts if a.component.of == "prediction"]
-    moved += [(a, _drawn(a, rng)) for a in work.late]
-    for amount, value in moved:
-        move(y, amount, value, parameters, work.layout)
+    drawn = draw_amounts(work.late, rng)
+    own = [a for a in work.layout.amounts if a.component.of == "prediction"]
+    moves = [(a, amounts[a.name]) for a in own] + [(a, drawn[a.name]) for a in work.late]
+    move(y, moves, parameters, work.layout, work.recorded)
     return y
-
-
-def _drawn(amount: Amount, rng: np.random.Generator) -> float:
-    return _number(amount.component.amount, rng)
 
 
 def _number(declared: Prior | float, rng: np.random.Generator) -> float:

@@ -4,16 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mnarkit.condition import condition, evaluate
 from mnarkit.data import IncompleteData
 from mnarkit.families import LINKS
 from mnarkit.formula import Design, design, parse
+from mnarkit.normal.declared import Amount, amounts_of
 from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave
 from mnarkit.normal.patterns import Patterns, cross_products, group_rows
 from mnarkit.normal.structure import Structure, structure_of
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
-from mnarkit.spec.pattern_mixture import Scale, Shift
+from mnarkit.spec.pattern_mixture import Scale
 from mnarkit.spec.spec import Spec
 
 __all__ = [
@@ -90,18 +90,6 @@ class Indicator:
             return self.hazard.signs(seen)
         one = seen[:, self.column] if self.recorded else ~seen[:, self.column]
         return np.where(one, 1.0, -1.0)[:, None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Amount:
-    """A shift or scale on this table: its name among the draws, its column, and the cells that it moves, (n,) bool."""
-
-    name: str
-    component: Shift | Scale
-    column: int
-    cells: np.ndarray
-    sd_observed: float
-    predictors: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,22 +204,6 @@ def _indicator(
     )
 
 
-def amounts_of(spec: Spec, data: IncompleteData, recorded_sd: tuple[float, ...]) -> tuple[Amount, ...]:
-    """Find the spec's amounts, and the cells that each moves in a table; the sds are those of the fit's table."""
-    found: list[Amount] = []
-    for component in (c for belief in spec.pattern_mixtures for c in belief.components):
-        stem = f"{'shift' if isinstance(component, Shift) else 'scale'}_{component.column}"
-        taken = [a.name for a in found]
-        name = next(n for n in (stem, *(f"{stem}_{i}" for i in range(2, len(found) + 3))) if n not in taken)
-        cells = ~data.seen(component.column)
-        if component.where is not None:
-            cells = cells & evaluate(condition(component.where), data)
-        predictors = tuple(spec.model.columns.index(c) for c in component.predictors)
-        column = spec.model.columns.index(component.column)
-        found.append(Amount(name, component, column, cells, recorded_sd[column], predictors))
-    return tuple(found)
-
-
 def _model_rows(
     layout: Layout,
 ) -> tuple[list[tuple[frozenset[int], int, np.ndarray]], np.ndarray, list[tuple[frozenset[int], frozenset[int]]]]:
@@ -312,9 +284,9 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
 
 
 def _amount_columns(layout: Layout, i: int, rows: np.ndarray) -> np.ndarray:
-    component = layout.model_amounts[i].component
-    of_mean = isinstance(component, Scale) or component.unit == "percent"
-    return np.where(rows[:, None], layout.x if of_mean else 1.0, 0.0)
+    amount = layout.model_amounts[i]
+    of_mean = isinstance(amount.component, Scale) or amount.component.unit == "percent"
+    return np.where(rows, amount.times, 0.0)[:, None] * (layout.x if of_mean else 1.0)
 
 
 def joint_propensities(indicators: tuple[Indicator, ...], seen: np.ndarray) -> np.ndarray:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mnarkit.normal.declared import Amount
 from mnarkit.normal.hazard import Hazard
-from mnarkit.normal.layout import Amount, KernelData, Layout
+from mnarkit.normal.layout import KernelData, Layout
 from mnarkit.spec.pattern_mixture import Scale
 
 __all__ = ["Parameters", "kernel_parameters", "residual_sd"]

@@ -19,8 +19,7 @@ from mnarkit.factored.posterior import Posterior, posterior_of
 from mnarkit.factored.tail import neglected, said_neglected
 from mnarkit.factored.words import strategy
 from mnarkit.fit import Fit, latent_draw, stacked_draws
-from mnarkit.normal.layout import amounts_of
-from mnarkit.priors import Prior
+from mnarkit.normal.declared import amounts_of, draw_amounts, free_amounts
 from mnarkit.sample.convergence import troubles
 from mnarkit.sample.settings import Drawn, Settings
 from mnarkit.sample.tidy import statistics_of, tree_of
@@ -114,16 +113,12 @@ def _named(posterior: Posterior, theta: np.ndarray) -> xr.Dataset:
 
 def _prior_only(spec: Spec, data: IncompleteData, settings: Settings) -> dict[str, Any]:
     """Draw the amounts that have a prior and are applied when imputing: nothing in the data informs them."""
-    sds = tuple(np.nan for _ in spec.model.columns)
-    amounts = [a for a in amounts_of(spec, data, sds) if isinstance(a.component.amount, Prior)]
+    amounts = amounts_of(spec, data, tuple(np.nan for _ in spec.model.columns))
+    free = {name for each in free_amounts(amounts) for name in each.names}
     rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(1,)))
     shape = settings.chains, settings.draws
-    size = settings.chains * settings.draws
-    return {
-        a.name: (("chain", "draw"), np.reshape(a.component.amount.draw(rng, size), shape))
-        for a in amounts
-        if isinstance(a.component.amount, Prior)
-    }
+    each = [draw_amounts(amounts, rng) for _ in range(shape[0] * shape[1])] if free else []
+    return {n: (("chain", "draw"), np.reshape([one[n] for one in each], shape)) for n in sorted(free)}
 
 
 def _add_loglik(fit: Fit, layout: Layout) -> None:

@@ -4,18 +4,19 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from mnarkit.condition import condition, evaluate
+from mnarkit.condition import condition
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Formula, design, parse
 from mnarkit.priors import Prior, prior_table
+from mnarkit.spec.check_amounts import check_amounts, check_model_amounts
 from mnarkit.spec.check_dropout import check_dropout, dropout_identified, unseen_in_hazards
 from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel, formulas_of, regression_of
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
-from mnarkit.spec.pattern_mixture import PatternMixture, Shift
+from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 
@@ -76,8 +77,8 @@ def _beliefs(spec: Spec, data: IncompleteData) -> None:
         else:
             _selection(belief, spec.model, data, holes)
     for belief in spec.pattern_mixtures:
-        _amounts(belief, data, holes)
-    _model_amounts(spec)
+        check_amounts(belief, spec.model.columns, data)
+    check_model_amounts(spec)
     _propensities(spec, data)
 
 
@@ -99,9 +100,8 @@ def check_late(
         return
     whole = Spec(spec.model, *late)
     data.require(named_columns(whole), "the late belief")
-    holes = {c: int((~data.seen(c)).sum()) for c in spec.model.columns}
     for belief in whole.pattern_mixtures:
-        _amounts(belief, data, holes, holes_needed=holes_needed)
+        check_amounts(belief, spec.model.columns, data, holes_needed=holes_needed)
     check_reference(whole, data)
     if whole.reference is not None and holes_needed:
         _fitted_without(whole.reference, spec, data)
@@ -122,11 +122,13 @@ def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None
 def named_columns(spec: Spec) -> list[str]:
     """List the columns of the table that a spec names."""
     formulas = [*formulas_of(spec.model), *(parse(b.formula) for b in spec.selections)]
-    wheres = [c.where for b in spec.pattern_mixtures for c in b.components if c.where is not None]
+    amounts = [c for b in spec.pattern_mixtures for c in b.components]
+    wheres = [c.where for c in amounts if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
     used = [c for f in formulas for t in f.terms for c in sorted(t.columns) if c not in waves]
     named = [*spec.model.columns, *used]
-    return [*named, *(c for w in wheres for c in sorted(condition(w).columns))]
+    groups = [c.by for c in amounts if c.by is not None]
+    return [*named, *(c for w in wheres for c in sorted(condition(w).columns)), *groups]
 
 
 def _model(model: DataModel, data: IncompleteData) -> None:
@@ -199,51 +201,6 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
             raise SpecError(
                 f"the intercept's prior in {belief.formula!r} is at the centre of the predictors; "
                 "unit='raw' is not for it"
-            )
-
-
-def _amounts(belief: PatternMixture, data: IncompleteData, holes: dict[str, int], *, holes_needed: bool = True) -> None:
-    for component in belief.components:
-        column = component.column
-        if not holes[column] and holes_needed:
-            raise SpecError(
-                f"{column!r} has no holes in {data.n} rows, so there is nothing for {component} to move; leave it out"
-            )
-        if component.where is not None and holes_needed:
-            _holes_there(component.where, column, data, holes[column])
-        if isinstance(component, Shift) and component.unit == "percent" and data.seen(column).any():
-            values = data.number(column)
-            wrong = int(np.sum(values[data.seen(column)] <= 0))
-            if wrong:
-                raise DataError(
-                    f"{column!r} has {wrong} recorded values that are not above 0, so percent has no meaning for it; "
-                    "use unit='sd' or 'raw' (on a logged column a percent p is the raw shift log(1 + p/100))"
-                )
-
-
-def _holes_there(where: str, column: str, data: IncompleteData, holes: int) -> None:
-    rows = evaluate(condition(where), data)
-    if not np.any(rows & ~data.seen(column)):
-        raise SpecError(
-            f"none of the {holes} holes of {column!r} is where {where} ({int(rows.sum())} of {data.n} rows); "
-            "change where=, or leave the amount out"
-        )
-
-
-def _model_amounts(spec: Spec) -> None:
-    inside = [c for b in spec.pattern_mixtures for c in b.components if c.of == "model"]
-    for component in inside:
-        kinds = {type(c) for c in inside if c.column == component.column}
-        if len(kinds) > 1:
-            raise SpecError(
-                f"{component.column!r} has both a Shift and a Scale inside the model; declare one of them there"
-            )
-    selected = {c for b in spec.selections for c in b.columns}
-    for component in inside:
-        if component.column in selected:
-            raise SpecError(
-                f"{component.column!r} has a selection model and {component} inside the model: two reasons for the "
-                "same holes; keep one, or apply the amount late with of='prediction'"
             )
 
 

@@ -68,4 +68,12 @@ def _fields(value: Any) -> dict[str, Any]:
         raise TypeError(f"{value!r} is not a part of a spec")
     every = {f.name: (getattr(value, f.name), f.default) for f in fields(value)}
     said = {n: v for n, (v, default) in every.items() if v != default and not (v == () and default is None)}
-    return {name: {k: _encode(v) for k, v in x} if name == "priors" else _encode(x) for name, x in said.items()}
+    return {name: _field(name, x) for name, x in said.items()}
+
+
+def _field(name: str, value: Any) -> Any:
+    if name == "priors":
+        return {k: _encode(v) for k, v in value}
+    if name == "amount" and isinstance(value, tuple) and isinstance(value[0], tuple) and len(value[0]) == 2:
+        return [{"level": _encode(level), "amount": _encode(each)} for level, each in value]
+    return _encode(value)

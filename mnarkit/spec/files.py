@@ -13,6 +13,7 @@ from mnarkit.spec.data_models import Growth, MvNormal, Regression, Regressions
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import VERSION, to_dict, to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, Selection
+from mnarkit.spec.odds_ratio import OddsRatio
 from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
@@ -22,7 +23,7 @@ __all__ = ["from_dict", "from_json", "from_yaml", "read_spec", "to_dict", "to_js
 
 _MODELS = (Regression, Regressions, MvNormal, Growth)
 _BELIEFS = (MAR, Selection, Heckman, Dropout, PatternMixture, Reference)
-_COMPONENTS = (Shift, Scale)
+_COMPONENTS = (Shift, Scale, OddsRatio)
 _SPREAD = {MvNormal: "columns", Growth: "columns", Regressions: "regressions", PatternMixture: "components"}
 _FILE_KEYS = ("mnarkit_spec", "because", "model", "missingness")
 _NAMES = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true/false"}
@@ -191,6 +192,16 @@ def _text(value: object, at: _At) -> str:
     raise at.error(f"must be text, not {_named(value)}{fix}")
 
 
+def _text_or_texts(value: object, at: _At) -> str | tuple[str, ...]:
+    return _texts(value, at) if isinstance(value, (list, tuple)) else _text(value, at)
+
+
+def _truth(value: object, at: _At) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise at.error(f"is true or false, not {_named(value)}")
+
+
 def _items(value: object, at: _At) -> list[tuple[Any, _At]]:
     if not isinstance(value, (list, tuple)):
         raise at.error(f"must be a list, not {_named(value)}")
@@ -238,6 +249,25 @@ def _amount(value: object, at: _At) -> Amount:
     return _build(lambda: Prior(family, *values, unit=unit), at)
 
 
+def _declared(value: object, at: _At) -> Any:
+    """Read an amount, a list of amounts, one a column, or a list of `{level: drug, amount: -0.3}`."""
+    if not isinstance(value, (list, tuple)):
+        return _amount(value, at)
+    items = _items(value, at)
+    if any(isinstance(item, dict) and "level" in item for item, _ in items):
+        return tuple(_of_level(item, place) for item, place in items)
+    return tuple(_amount(item, place) for item, place in items)
+
+
+def _of_level(value: object, at: _At) -> tuple[Any, Any]:
+    content = _mapping(value, at)
+    _known(content, ("level", "amount"), "an amount by level", at)
+    missing = [name for name in ("level", "amount") if name not in content]
+    if missing:
+        raise at.error(f"has no {missing[0]}; an amount by level is written {{level: drug, amount: -0.3}}")
+    return _scalar(content["level"], at.field("level")), _declared(content["amount"], at.field("amount"))
+
+
 def _priors(value: object, at: _At) -> dict[str, Amount]:
     return {name: _amount(prior, at.field(name)) for name, prior in _mapping(value, at).items()}
 
@@ -249,7 +279,7 @@ _FIELDS: Mapping[str, Callable[[object, _At], Any]] = {
     "regressions": _list_of((Regression,)),
     "given": _text,
     "link": _text,
-    "column": _text,
+    "column": _text_or_texts,
     "unit": _text,
     "of": _text,
     "where": _text,
@@ -261,7 +291,11 @@ _FIELDS: Mapping[str, Callable[[object, _At], Any]] = {
     "degree": _number,
     "residual": _text,
     "by_wave": _texts,
-    "amount": _amount,
+    "amount": _declared,
+    "by": _text,
+    "cumulative": _truth,
+    "carry": _truth,
+    "corr": _number,
     "priors": _priors,
     "components": _list_of(_COMPONENTS),
     "strategy": _text,

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from mnarkit.condition import condition
 from mnarkit.errors import SpecError
-from mnarkit.priors import Amount, as_amount
+from mnarkit.spec.amounts import Declared, check_declaration, columns_of, refuse_numbers, said, tail
+from mnarkit.spec.odds_ratio import OddsRatio
 
 __all__ = ["PatternMixture", "Scale", "Shift"]
 
@@ -13,7 +13,6 @@ type Meaning = Literal["prediction", "model"]
 type Unit = Literal["sd", "sd_observed", "raw", "percent"]
 
 UNITS = ("sd", "sd_observed", "raw", "percent")
-MEANINGS = ("prediction", "model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +21,11 @@ class Shift:
 
     Parameters
     ----------
-    column : str
-        A modelled column with holes.
-    amount : float or Prior
-        How far, in `unit`; negative is lower.
+    column : str or tuple of str
+        A modelled column with holes, or several: waves, in their order.
+    amount : float, Prior, sequence or mapping
+        How far, in `unit`; negative is lower. For several columns one for all of them, or one for each (a sequence in
+        their order, or a mapping by their names). With `by`, a mapping from level to any of these.
     unit : {"sd", "sd_observed", "raw", "percent"}
         `sd`: the conditional (residual) sd of the column in the data model, by posterior draw; `sd_observed`: the sd of
         the recorded values; `raw`: the column's own unit; `percent`: of the row's conditional mean (columns above 0).
@@ -37,38 +37,70 @@ class Shift:
     predictors : tuple of str
         Other modelled columns that stand in the regression of y (their own means stay as they are); `sd` is then
         residual to them too.
+    by : str, optional
+        A fully seen column of groups; every level with holes has its own amount.
+    cumulative : bool
+        At each wave after dropout (the row's last run of holes), the sum of the amounts of all waves since dropout:
+        an amount for all waves times the number of them, or the sum of those declared by wave. rbmi calls it `delta`
+        with `dlag = 1` at all visits. Holes before dropout are not moved.
+    carry : bool
+        Whether a moved value is the one on which later cells of its row (later columns of the data model) are
+        conditioned, as in SAS PROC MI and NARFCS: they move with it by their regression on it given what is seen.
+        Otherwise amounts are added at the end, as rbmi does.
+    corr : float, optional
+        The correlation between the normal priors of the amounts, the same for each two of them.
 
     Raises
     ------
     SpecError
         No unit, an unknown unit or meaning, an amount that is not a number or a prior.
 
+    References
+    ----------
+    White, I., Carpenter, J., Evans, S. & Schroter, S. (2007). Eliciting and using expert opinions about dropout bias in
+    randomized controlled trials. Clinical Trials 4, 125-139 (priors by arm, correlated).
+    Gower-Page, C., Noci, A. & Wolbers, M. (2022). rbmi: A R package for standard and reference-based multiple
+    imputation methods. Journal of Open Source Software 7, 4251 (`delta_template`).
+
     Examples
     --------
     >>> import mnarkit as mk
-    >>> mk.Shift("lwage", -0.4, unit="sd")
-    Shift(column='lwage', amount=-0.4, unit='sd', of='prediction', where=None, predictors=())
+    >>> print(mk.Shift("lwage", -0.4, unit="sd"))
+    Shift lwage by -0.4 sd (of the prediction, added last)
+    >>> print(mk.Shift(("w1", "w2"), {"drug": -0.3, "control": 0}, unit="sd", by="arm", cumulative=True))
+    ... # doctest: +NORMALIZE_WHITESPACE
+    Shift w1, w2 by -0.3 for arm = 'drug' and 0 for arm = 'control' sd (of the prediction, added last, cumulative over
+    the waves since dropout, holes before it as they are)
     """
 
-    column: str
-    amount: Amount
+    column: str | tuple[str, ...]
+    amount: Declared
     unit: Unit | None = None
     of: Meaning = "prediction"
     where: str | None = None
     predictors: tuple[str, ...] = ()
+    by: str | None = None
+    cumulative: bool = False
+    carry: bool = False
+    corr: float | None = None
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
             given = "no unit" if self.unit is None else f"the unit {self.unit!r}"
             raise SpecError(f"the shift of {self.column!r} has {given}; say unit= one of {', '.join(map(repr, UNITS))}")
-        _amount_fields(self, "Shift")
-        if self.unit == "percent" and isinstance(self.amount, float) and self.amount <= -100:
-            raise SpecError(
-                f"the shift of {self.column!r} by {self.amount:g} percent leaves nothing; it must be above -100"
-            )
+        check_declaration(self, "Shift")
+        _check_model(self, "Shift")
+        if self.unit == "percent":
+            which = f"the shift of {self.column!r} by {{:g}} percent leaves nothing; it must be above -100"
+            refuse_numbers(self, lambda amount: amount <= -100, which)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it moves."""
+        return columns_of(self)
 
     def __str__(self) -> str:
-        return f"Shift {self.column} by {_say(self.amount)} {self.unit}{_tail(self)}"
+        return f"Shift {', '.join(self.columns)} by {said(self)} {self.unit}{tail(self)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +109,17 @@ class Scale:
 
     Parameters
     ----------
-    column : str
-        A modelled column with holes.
-    amount : float or Prior
-        The factor, above 0 and without a unit; 0.9 is ten percent lower.
+    column : str or tuple of str
+        A modelled column with holes, or several: waves, in their order.
+    amount : float, Prior, sequence or mapping
+        The factor, above 0 and without a unit; 0.9 is ten percent lower. By wave and by group as in `Shift`.
     of : {"prediction", "model"}
         `prediction`: the completed value is multiplied. `model`: mean and residual of y given its predictors are
         multiplied inside the likelihood.
-    where, predictors
+    where, predictors, by, carry, corr
         As in `Shift`.
+    cumulative : bool
+        As in `Shift`, the factors multiplied; not inside the model.
 
     Raises
     ------
@@ -99,16 +133,31 @@ class Scale:
     1.2
     """
 
-    column: str
-    amount: Amount
+    column: str | tuple[str, ...]
+    amount: Declared
     of: Meaning = "prediction"
     where: str | None = None
     predictors: tuple[str, ...] = ()
+    by: str | None = None
+    cumulative: bool = False
+    carry: bool = False
+    corr: float | None = None
 
     def __post_init__(self) -> None:
-        _amount_fields(self, "Scale")
-        if isinstance(self.amount, float) and self.amount <= 0:
-            raise SpecError(f"the scale of {self.column!r} is a factor above 0, not {self.amount:g}")
+        check_declaration(self, "Scale")
+        _check_model(self, "Scale")
+        if self.cumulative and self.of == "model":
+            raise SpecError(
+                f"Scale of {self.column!r}: cumulative factors do not stand inside the model; use of='prediction'"
+            )
+        refuse_numbers(
+            self, lambda amount: amount <= 0, f"the scale of {self.column!r} is a factor above 0, not {{:g}}"
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it moves."""
+        return columns_of(self)
 
     @property
     def unit(self) -> str:
@@ -116,10 +165,10 @@ class Scale:
         return "factor"
 
     def __str__(self) -> str:
-        return f"Scale {self.column} by a factor {_say(self.amount)}{_tail(self)}"
+        return f"Scale {', '.join(self.columns)} by a factor {said(self)}{tail(self)}"
 
 
-type Component = Shift | Scale
+type Component = Shift | Scale | OddsRatio
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -128,7 +177,7 @@ class PatternMixture:
 
     Parameters
     ----------
-    *components : Shift or Scale
+    *components : Shift, Scale or OddsRatio
         The amounts, one or several.
     because : str
         The reason, in words.
@@ -136,7 +185,7 @@ class PatternMixture:
     Raises
     ------
     SpecError
-        No component, or something else than `Shift` and `Scale`.
+        No component, or something else than `Shift`, `Scale` and `OddsRatio`.
 
     References
     ----------
@@ -153,11 +202,10 @@ class PatternMixture:
     because: str = ""
 
     def __init__(self, *components: Component, because: str = "") -> None:
-        wrong = [c for c in components if not isinstance(c, (Shift, Scale))]
+        wrong = [c for c in components if not isinstance(c, (Shift, Scale, OddsRatio))]
         if wrong or not components:
-            raise SpecError(
-                f"PatternMixture takes one or more of Shift and Scale, not {wrong[0] if wrong else 'nothing'!r}"
-            )
+            given = repr(wrong[0]) if wrong else "'nothing'"
+            raise SpecError(f"PatternMixture takes one or more of Shift, Scale and OddsRatio, not {given}")
         if not isinstance(because, str):
             raise SpecError(f"because= is a reason in words, not {because!r}")
         object.__setattr__(self, "components", tuple(components))
@@ -166,37 +214,33 @@ class PatternMixture:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns whose unseen values are moved."""
-        return tuple(dict.fromkeys(c.column for c in self.components))
+        return tuple(dict.fromkeys(column for c in self.components for column in c.columns))
 
     @property
     def assumption(self) -> str:
         """The untestable assumption."""
-        return "unseen values differ from what MAR predicts by exactly: " + "; ".join(map(str, self.components))
+        return "unseen values differ from what MAR predicts by exactly: " + "; ".join(map(_relative, self.components))
 
     def __str__(self) -> str:
         return "PatternMixture(" + "; ".join(map(str, self.components)) + ")"
 
 
-def _amount_fields(component: Component, what: str) -> None:
-    if not isinstance(component.column, str) or not component.column:
-        raise SpecError(f"{what} names a column, not {component.column!r}")
-    if component.of not in MEANINGS:
-        raise SpecError(f"{what}: of= is 'prediction' or 'model', not {component.of!r}")
-    if component.where is not None:
-        condition(component.where)
+def _relative(component: Component) -> str:
+    """Say what an amount is relative to."""
+    if component.of == "model":
+        return f"{component}, relative to the regression on its predictors where it is recorded"
+    return f"{component}, relative to what is drawn given all that is seen of the row"
+
+
+def _check_model(component: Shift | Scale, what: str) -> None:
     predictors = component.predictors
     if isinstance(predictors, str) or not all(isinstance(p, str) for p in predictors):
         raise SpecError(f"{what}: predictors= is a tuple of column names, not {predictors!r}")
     object.__setattr__(component, "predictors", tuple(predictors))
-    object.__setattr__(component, "amount", as_amount(component.amount, f"{what} of {component.column!r}"))
-
-
-def _say(amount: Amount) -> str:
-    return f"{amount:g}" if isinstance(amount, float) else repr(amount)
-
-
-def _tail(component: Component) -> str:
-    meaning = "of the prediction" if component.of == "prediction" else "inside the model"
-    where = f", where {component.where}" if component.where else ""
-    given = f", given {', '.join(component.predictors)}" if component.predictors else ""
-    return f" ({meaning}{given}{where})"
+    if not isinstance(component.carry, bool):
+        raise SpecError(f"{what}: carry= is True or False, not {component.carry!r}")
+    if component.carry and component.of == "model":
+        raise SpecError(
+            f"{what} of {component.column!r}: carry= is about of='prediction'; inside the model a moved value reaches "
+            "the columns modelled with it anyway"
+        )

@@ -1,0 +1,74 @@
+"""Which parameters of a fit carry its belief: coefficients of unseen values, error correlations, amounts."""
+
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+from mnarkit.data import IncompleteData
+from mnarkit.formula import parse
+from mnarkit.normal.layout import amounts_of
+from mnarkit.priors import Prior
+from mnarkit.spec.dropout import CURRENT, Dropout
+from mnarkit.spec.missingness import Heckman, Selection
+from mnarkit.spec.spec import Spec
+
+__all__ = ["Carrier", "carriers", "late_amounts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A parameter that carries a belief.
+
+    Attributes
+    ----------
+    name : str
+        As `scalars_of` names it: `missing_y[y]`, `rho_y`, `dropout[current]`.
+    position : int
+        Of its belief among `spec.selections`.
+    column : str
+        The modelled column that it is about.
+    """
+
+    name: str
+    position: int
+    column: str
+
+
+def carriers(spec: Spec, data: IncompleteData) -> tuple[Carrier, ...]:
+    """List the coefficients through which unseen values move an indicator."""
+    holed = {c for c in spec.model.columns if not data.seen(c).all()}
+    return tuple(
+        Carrier(name, k, column) for k, belief in enumerate(spec.selections) for name, column in _of(belief, holed)
+    )
+
+
+@singledispatch
+def _of(belief: Any, holed: set[str]) -> list[tuple[str, str]]:
+    return []
+
+
+@_of.register
+def _(belief: Selection, holed: set[str]) -> list[tuple[str, str]]:
+    column = belief.columns[0]
+    terms = [(t.name, sorted(t.columns & holed)) for t in parse(belief.formula).terms if t.columns & holed]
+    return [(f"missing_{column}[{name.strip('`')}]", read[0]) for name, read in terms]
+
+
+@_of.register
+def _(belief: Heckman, holed: set[str]) -> list[tuple[str, str]]:
+    return [(f"rho_{belief.columns[0]}", belief.columns[0])]
+
+
+@_of.register
+def _(belief: Dropout, holed: set[str]) -> list[tuple[str, str]]:
+    if not belief.reads[1]:
+        return []
+    if CURRENT in belief.by_wave:
+        return [(f"dropout[{CURRENT}[{w}]]", w) for w in belief.waves[1:]]
+    return [(f"dropout[{CURRENT}]", belief.waves[-1])]
+
+
+def late_amounts(spec: Spec, data: IncompleteData) -> dict[str, bool]:
+    """Names of the amounts with a prior among the draws; whether each stands inside the likelihood."""
+    every = amounts_of(spec, data, tuple(1.0 for _ in spec.model.columns))
+    return {a.name: a.component.of == "model" for a in every if isinstance(a.declared, Prior)}

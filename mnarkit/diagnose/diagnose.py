@@ -1,0 +1,70 @@
+"""diagnose: from a fit to a page of checks."""
+
+import warnings
+
+import pandas as pd
+
+from mnarkit.diagnose.beliefs import carriers, late_amounts
+from mnarkit.diagnose.diagnosis import Diagnosis
+from mnarkit.diagnose.imputed import imputation_findings
+from mnarkit.diagnose.influence import influence_findings, influence_of
+from mnarkit.diagnose.sampler import sampler_findings
+from mnarkit.diagnose.scalars import scalars_of
+from mnarkit.errors import MnarkitWarning, SpecError
+from mnarkit.fit import Fit, checked_seed
+from mnarkit.impute import impute
+
+__all__ = ["diagnose"]
+
+
+def diagnose(fit: Fit, *, m: int = 20, seed: int | None = None) -> Diagnosis:
+    """Check a fit: its sampler, its imputations, and the rows that move what carries its belief.
+
+    Parameters
+    ----------
+    fit : Fit
+        From `mk.sample`.
+    m : int
+        Imputations that are compared with the recorded values, at most the number of draws.
+    seed : int, optional
+        Without one, a seed is taken from the system and kept in `Diagnosis.seed`.
+
+    Returns
+    -------
+    Diagnosis
+        `print` gives a page, `.to_frame()` a table. It cannot test whether values are missing not at random.
+
+    Raises
+    ------
+    SpecError
+        Something else than a fit.
+
+    Examples
+    --------
+    >>> import mnarkit as mk
+    >>> wages = mk.load_dataset("wages")
+    >>> fit = mk.sample(mk.Spec(mk.Regression("lwage ~ educ")), wages, draws=300, chains=2, seed=1, progress=False)
+    >>> mk.diagnose(fit, seed=2).to_frame()["check"].unique().tolist()
+    ['sampler', 'imputations']
+    """
+    if not isinstance(fit, Fit):
+        raise SpecError(f"diagnose takes a Fit from mk.sample, not {type(fit).__name__}")
+    seed = checked_seed(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MnarkitWarning)  # said among the findings
+        imputations = impute(fit, m, seed=seed)
+    names = _movable(fit)
+    influence = influence_of(fit, names) if names and "log_likelihood" in fit.draws.children else pd.DataFrame()
+    findings = (
+        *sampler_findings(fit),
+        *imputation_findings(imputations),
+        *(influence_findings(fit, names, influence) if len(influence) else ()),
+    )
+    return Diagnosis(fit, findings, imputations, influence, seed)
+
+
+def _movable(fit: Fit) -> list[str]:
+    """Parameters that carry the belief and that the rows can move."""
+    known = scalars_of(fit.draws["posterior"].to_dataset())
+    inside = [name for name, likelihood in late_amounts(fit.spec, fit.data).items() if likelihood]
+    return [name for name in (*(c.name for c in carriers(fit.spec, fit.data)), *inside) if name in known]

@@ -1,0 +1,7 @@
+"""How conclusions move with assumptions that no data can tell, and how far these must go to overturn them."""
+
+from mnarkit.sensitivity.grid import Grid
+from mnarkit.sensitivity.result import Sensitivity
+from mnarkit.sensitivity.sensitivity import sensitivity
+
+__all__ = ["Grid", "Sensitivity", "sensitivity"]
