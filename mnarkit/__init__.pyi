@@ -1,6 +1,7 @@
 from . import errors
 from .analyze import Estimates, Logistic, analyze, predict
 from .build import build
+from .compare import Comparison, compare
 from .data import IncompleteData
 from .datasets import load_dataset
 from .diagnose import Diagnosis, diagnose, loo
@@ -12,7 +13,7 @@ from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .reshape import to_long, to_wide
 from .sample import sample
-from .sensitivity import Grid, Sensitivity, sensitivity
+from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
 from .spec.data_models import Growth, MvNormal, Regression, Regressions
 from .spec.dropout import Dropout
 from .spec.files import read_spec
@@ -28,6 +29,7 @@ __version__: str
 
 __all__ = [
     "MAR",
+    "Comparison",
     "Completed",
     "Diagnosis",
     "Dropout",
@@ -58,9 +60,11 @@ __all__ = [
     "Sensitivity",
     "Shift",
     "Spec",
+    "TippingPoint",
     "Variances",
     "analyze",
     "build",
+    "compare",
     "diagnose",
     "em",
     "errors",
@@ -77,6 +81,7 @@ __all__ = [
     "register_strategy",
     "sample",
     "sensitivity",
+    "tipping_point",
     "to_long",
     "to_wide",
     "variances",

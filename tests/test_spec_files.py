@@ -56,7 +56,9 @@ SPECS = {
     ),
     "factored": Spec(
         Regressions(
-            Regression("y ~ x + I(x**2)", family="beta", bounds=(-0.6, 1.01), priors={"spread": Prior("uniform", 0, 0.5)}),
+            Regression(
+                "y ~ x + I(x**2)", family="beta", bounds=(-0.6, 1.01), priors={"spread": Prior("uniform", 0, 0.5)}
+            ),
             Regression("x ~ z", family="negative_binomial", bounds=(0, 40)),
             Regression("z ~ 1", family="student_t", priors={"df": Prior("gamma", 2, 0.1)}),
         ),
@@ -235,7 +237,10 @@ BAD = {
     "version true": (HEAD.replace("1", "true", 1), "is a spec of version True"),
     "no model": ("mnarkit_spec: 1", "has no model; add model: {kind: Regression, formula: ...}"),
     "model text": ("mnarkit_spec: 1\nmodel: y ~ x", "model must be a mapping (name: value), not text ('y ~ x')"),
-    "no kind": ("mnarkit_spec: 1\nmodel: {formula: y ~ x}", "model has no kind; add kind: one of Regression, Regressions, MvNormal"),
+    "no kind": (
+        "mnarkit_spec: 1\nmodel: {formula: y ~ x}",
+        "model has no kind; add kind: one of Regression, Regressions, MvNormal",
+    ),
     "kind": (HEAD + "missingness: [{kind: heckman}]", "missingness[0].kind 'heckman' is not known; use one of MAR, "),
     "near kind": (HEAD + "missingness: [{kind: heckman}]", "; did you mean 'Heckman'?"),
     "kind null": (HEAD + "missingness: [{kind: null}]", "missingness[0].kind None is not known"),

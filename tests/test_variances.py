@@ -125,6 +125,7 @@ def test_bootstrap_and_impute_is_an_analysis_of_variance(between: float) -> None
 SPECS = {
     "reference": mk.Spec(SMALL, BELIEF),
     "shifts": mk.Spec(SMALL, SHIFT),
+    "by arm": mk.Spec(SMALL, mk.PatternMixture(mk.Shift("v2", {"drug": 0.3, "placebo": 0.1}, unit="sd", by="arm"))),
     "MAR": mk.Spec(SMALL),
     "selection": mk.Spec(mk.Regression("v2 ~ arm + base"), mk.Selection("missing(v2) ~ v2", priors={"v2": 0.5})),
 }

@@ -3,5 +3,7 @@
 from mnarkit.sensitivity.grid import Grid
 from mnarkit.sensitivity.result import Sensitivity
 from mnarkit.sensitivity.sensitivity import sensitivity
+from mnarkit.sensitivity.tipping import tipping_point
+from mnarkit.sensitivity.tipping_result import TippingPoint
 
-__all__ = ["Grid", "Sensitivity", "sensitivity"]
+__all__ = ["Grid", "Sensitivity", "TippingPoint", "sensitivity", "tipping_point"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from mnarkit.estimates import Estimates
 from mnarkit.pool import Pooled
+from mnarkit.sensitivity.source import Source
 
 __all__ = ["COLUMNS", "Curve", "Stack", "stacked"]
 
@@ -37,6 +38,11 @@ def stacked(parts: Sequence[Stack]) -> Stack:
 
 class Curve(Protocol):
     """An analysis over the points of a `Source`."""
+
+    @property
+    def source(self) -> Source:
+        """The imputations."""
+        ...
 
     @property
     def terms(self) -> tuple[str, ...]:

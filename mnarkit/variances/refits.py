@@ -89,7 +89,13 @@ def _laid(fit: EMFit) -> Analyst:
 def _layout_of(layout: Layout, rows: np.ndarray) -> Layout:
     y = layout.y[rows]
     amounts = tuple(
-        replace(a, cells=a.cells[rows], sd_observed=float(np.nanstd(y[:, a.column], ddof=1))) for a in layout.amounts
+        replace(
+            a,
+            cells=a.cells[rows],
+            times=a.times[rows],
+            sd_observed=float(np.nanstd(y[:, a.column], ddof=1)),
+        )
+        for a in layout.amounts
     )
     return replace(layout, y=y, x=layout.x[rows], amounts=amounts)
 

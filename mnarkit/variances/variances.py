@@ -18,7 +18,8 @@ from mnarkit.formula import parse
 from mnarkit.impute import Imputations, impute
 from mnarkit.pool import pool
 from mnarkit.priors import Prior
-from mnarkit.spec.missingness import PatternMixture
+from mnarkit.spec.amounts import parameters_of
+from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec, require_spec
 from mnarkit.variances.formulas import boot_impute, jackknife
@@ -323,7 +324,7 @@ def _notes(plan: _Plan) -> tuple[str, ...]:
         )
     if len(plan.groups) > 1 and any("bootstrap" in name for name in plan.methods):
         said.append(f"bootstrap samples keep the sizes of {len(plan.groups)} groups")
-    declared = [c.amount for b in plan.spec.pattern_mixtures for c in b.components]
+    declared = [p.value for b in plan.spec.pattern_mixtures for c in b.components for p in parameters_of(c)]
     declared += [amount for _, amount in (plan.spec.reference.amounts if plan.spec.reference else ())]
     if any(isinstance(amount, Prior) for amount in declared):
         said.append("amounts with a prior are held at its centre, by all methods but 'rubin', which draws them")
