@@ -22,6 +22,7 @@ from .spec.missingness import MAR, Heckman, Selection
 from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
+from .spec.restriction import Restriction
 from .spec.shared import SharedParameter
 from .spec.spec import Spec
 from .strategies import register_strategy
@@ -56,6 +57,7 @@ __all__ = [
     "Reference",
     "Regression",
     "Regressions",
+    "Restriction",
     "Ridge",
     "Scale",
     "Selection",

@@ -136,8 +136,8 @@ BAD = [
     (lambda: Shift("y", 1, unit="sd", predictors="z"), SpecError, "tuple of column names, not 'z'"),
     (lambda: Shift("y", 1, unit="sd", where="__import__('os')"), SpecError, "__import__"),
     (lambda: Scale("y", 0), SpecError, "a factor above 0, not 0"),
-    (lambda: PatternMixture(), SpecError, "one or more of Shift, Scale and OddsRatio, not 'nothing'"),
-    (lambda: PatternMixture(MAR()), SpecError, r"one or more of Shift, Scale and OddsRatio, not MAR"),
+    (lambda: PatternMixture(), SpecError, "one or more of Shift, Scale, OddsRatio and Restriction, not 'nothing'"),
+    (lambda: PatternMixture(MAR()), SpecError, r"one or more of Shift, Scale, OddsRatio and Restriction, not MAR"),
     (lambda: PatternMixture(SHIFT, because=3), SpecError, "a reason in words, not 3"),
     (
         lambda: Spec("y ~ x"),
@@ -147,7 +147,7 @@ BAD = [
     (
         lambda: Spec(MODEL, SHIFT),
         SpecError,
-        "a belief is MAR, Selection, Heckman, .* PatternMixture or Reference, not Shift",
+        "a belief is MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture or Reference, not Shift",
     ),
     (lambda: Spec(MODEL, because=None), SpecError, "a reason in words, not None"),
     (lambda: Spec(MODEL, MAR(), Selection("missing(y) ~ y")), SpecError, r"MAR\(\) stands beside another belief"),

@@ -11,6 +11,7 @@ from mnarkit.build.blocks import add_amounts, add_correlation, add_data_model, a
 from mnarkit.build.factored import build_factored
 from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
+from mnarkit.errors import SpecError
 from mnarkit.normal.coords import coords_of
 from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
@@ -74,6 +75,8 @@ def build(spec: Spec, df: object) -> pm.Model:
     require_spec(spec)
     if engine_of(spec).name == "factored":
         return build_factored(spec, IncompleteData.of(df)).model
+    if spec.restriction is not None:
+        raise SpecError(f"{spec.restriction} is drawn exactly by mk.sample(spec, df), without a PyMC model")
     return build_parts(spec, IncompleteData.of(df)).model
 
 

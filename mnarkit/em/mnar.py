@@ -193,11 +193,7 @@ def _centres(component: Component) -> str:
 
 
 def _held(spec: Spec) -> list[str]:
-    return [
-        f"{component} is held at {_centres(component)}: declared, not estimated"
-        for belief in spec.pattern_mixtures
-        for component in belief.components
-    ]
+    return [f"{component} is held at {_centres(component)}: declared, not estimated" for component in spec.amounts]
 
 
 def _fit(

@@ -127,6 +127,11 @@ def em(
             f"mk.em maximises the likelihood of jointly normal columns, and {engine.because}; use mk.sample(spec, df)"
         )
     _check_settings(tol, max_iter, criterion, method, {"accelerate": accelerate, "progress": progress})
+    if spec.restriction is not None:
+        raise SpecError(
+            f"{spec.restriction} has a regression of its own for each wave and no one likelihood to maximise; "
+            "mk.sample(spec, df) draws from their posterior exactly"
+        )
     if _is_mar(spec):
         if method != "ML":
             raise SpecError("method='two-step' is for one Regression with one Heckman belief")
@@ -142,7 +147,7 @@ def em(
 
 def _is_mar(spec: Spec) -> bool:
     """Whether the likelihood is that of MAR: amounts that are added afterwards do not touch it."""
-    inside = any(c.of == "model" for belief in spec.pattern_mixtures for c in belief.components)
+    inside = any(c.of == "model" for c in spec.amounts)
     return not spec.selections and not inside and structure_of(spec.model) is None
 
 
@@ -286,7 +291,7 @@ def _mar_fit(
 def _applied(spec: Spec) -> list[str]:
     """What is applied to the expectations alone: nothing to warn of."""
     said = [f"{spec.reference} is applied to the expectations, not to the likelihood"] if spec.reference else []
-    components = [c for b in spec.pattern_mixtures for c in b.components if c.of == "prediction"]
+    components = [c for c in spec.amounts if c.of == "prediction"]
     return said + [f"{c} is added to the expectations, not to the likelihood" for c in components]
 
 

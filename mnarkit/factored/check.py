@@ -76,7 +76,7 @@ def check_late_factored(spec: Spec, late: Sequence[Missingness], data: Incomplet
 def named_in(spec: Spec) -> list[str]:
     """List the columns of the table that a factored spec names."""
     formulas = [*(r.predictors for r in regressions_of(spec)), *(parse(b.formula) for b in spec.selections)]
-    amounts = [c for b in spec.pattern_mixtures for c in b.components]
+    amounts = spec.amounts
     wheres = [c.where for c in amounts if c.where is not None]
     used = [c for f in formulas for t in f.terms for c in sorted(t.columns)]
     by = [c.by for c in amounts if c.by is not None]
@@ -86,7 +86,11 @@ def named_in(spec: Spec) -> list[str]:
 def _supported(belief: Missingness, spec: Spec) -> None:
     reason = engine_of(spec).because
     if isinstance(belief, PatternMixture):
-        inside = [c for c in belief.components if c.of == "model"]
+        inside = [c for c in belief.amounts if c.of == "model"]
+        if belief.restriction is not None:
+            raise SpecError(
+                f"{belief.restriction} is about jointly normal waves (MvNormal), and {reason}; leave it out"
+            )
         if inside:
             raise SpecError(
                 f"{inside[0]} stands inside the likelihood, which needs a joint normal model, and {reason}; apply it "
@@ -217,7 +221,7 @@ def _selection(belief: Selection, k: int, designs: Designs, holes: dict[str, int
 
 def _amounts(belief: PatternMixture, coded: dict[str, Coded], data: IncompleteData, modelled: tuple[str, ...]) -> None:
     with_odds = tuple(c for c, one in coded.items() if one.family.name in ("bernoulli", "ordinal"))
-    for component in belief.components:
+    for component in belief.amounts:
         for column in component.columns:
             family = coded[column].family
             if family.discrete and column not in with_odds:

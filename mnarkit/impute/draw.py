@@ -183,9 +183,13 @@ def _late(under: Late | Sequence[Late] | None) -> tuple[Late, ...]:
                 f"under= takes PatternMixture(...) or Reference(...), which need no refit; {belief!r} is fitted with "
                 "mk.sample(spec.under(...), df)"
             )
-        inside = [c for c in getattr(belief, "components", ()) if c.of == "model"]
+        amounts = belief.amounts if isinstance(belief, PatternMixture) else ()
+        inside = [c for c in amounts if c.of == "model"]
         if inside:
             raise SpecError(f"{inside[0]} stands inside the likelihood; fit it with mk.sample(spec.under(...), df)")
+        restriction = belief.restriction if isinstance(belief, PatternMixture) else None
+        if restriction is not None:
+            raise SpecError(f"{restriction} is a fit of its own; make it with mk.sample(spec.under(...), df)")
     return late
 
 

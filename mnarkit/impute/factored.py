@@ -67,7 +67,7 @@ def _holes(every: list[np.ndarray], seen: np.ndarray, j: int) -> np.ndarray:
 
 
 def _amounts(spec: Spec, rows: IncompleteData, fit: Fit) -> tuple[Amount, ...]:
-    components = [c for b in spec.pattern_mixtures for c in b.components if not isinstance(c, OddsRatio)]
+    components = [c for c in spec.amounts if not isinstance(c, OddsRatio)]
     moved = {column for c in components for column in c.columns}
     sds = tuple(float(np.nanstd(fit.data.number(c), ddof=1)) if c in moved else np.nan for c in spec.model.columns)
     return amounts_of(spec, rows, sds)

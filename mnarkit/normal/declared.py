@@ -67,7 +67,7 @@ class FreeAmounts:
 def amounts_of(spec: Spec, data: IncompleteData, recorded_sd: tuple[float, ...]) -> tuple[Amount, ...]:
     """Find the spec's amounts, and the cells that each moves in a table; the sds are those of the fit's table."""
     found: list[Amount] = []
-    for component in (c for belief in spec.pattern_mixtures for c in belief.components):
+    for component in spec.amounts:
         here = np.ones(data.n, dtype=bool) if component.where is None else evaluate(condition(component.where), data)
         seen = np.column_stack([data.seen(c) for c in component.columns])
         predictors = tuple(spec.model.columns.index(c) for c in component.predictors)

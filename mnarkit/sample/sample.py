@@ -7,7 +7,7 @@ from typing import Any
 import lazy_loader
 
 from mnarkit.data import IncompleteData
-from mnarkit.errors import ConvergenceWarning, IdentificationWarning
+from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.factored.check import check_factored
 from mnarkit.fit import Fit, checked_seed
 from mnarkit.normal.layout import designs_of, lay_out
@@ -15,6 +15,7 @@ from mnarkit.sample.convergence import troubles
 from mnarkit.sample.direct import draw_directly
 from mnarkit.sample.factored import sample_factored
 from mnarkit.sample.loglik import add_loglik
+from mnarkit.sample.restricted import draw_restricted
 from mnarkit.sample.settings import Drawn, Settings
 from mnarkit.sample.target import Target
 from mnarkit.sample.tidy import tree_of
@@ -100,6 +101,8 @@ def sample(
     if factored:
         drawn = None if model is None else _compiled("draw_from_model")(model, {}, settings)
         return sample_factored(spec, data, settings, rests, drawn)
+    if spec.restriction is not None:
+        return _restricted(spec, data, settings, model)
     drawn = _draw(spec, data, settings, model)
     notes = (*rests, *orthants(spec, data))
     fit = Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)
@@ -109,6 +112,14 @@ def sample(
     for sentence in found:
         warnings.warn(sentence, ConvergenceWarning, stacklevel=2)
     return Fit(spec, data, fit.draws, settings.seed, (*notes, *found))
+
+
+def _restricted(spec: Spec, data: IncompleteData, settings: Settings, model: Any) -> Fit:
+    """Exact draws; there is no likelihood of a row that would have a meaning beyond its own pattern."""
+    if model is not None:
+        raise SpecError(f"model= is for specs that mk.build makes; {spec.restriction} is drawn exactly without one")
+    drawn, notes = draw_restricted(spec, data, settings)
+    return Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)
 
 
 def _draw(spec: Spec, data: IncompleteData, settings: Settings, model: Any) -> Drawn:

@@ -11,6 +11,7 @@ from mnarkit.formula import Formula, design, parse
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.check_amounts import check_amounts, check_model_amounts
 from mnarkit.spec.check_dropout import check_dropout, dropout_identified, unseen_in_hazards
+from mnarkit.spec.check_restriction import monotone_lengths
 from mnarkit.spec.check_shared import check_shared, over_random_terms, shared_identified
 from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel, formulas_of, regression_of
@@ -93,6 +94,8 @@ def check_rows(spec: Spec, data: IncompleteData) -> None:
         if data.seen(column).any():
             data.number(column)
     check_reference(spec, data)
+    if spec.restriction is not None:
+        monotone_lengths(spec.model.columns, np.column_stack([data.seen(c) for c in spec.model.columns]))
     _propensities(spec, data)
 
 
@@ -126,13 +129,12 @@ def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None
 def named_columns(spec: Spec) -> list[str]:
     """List the columns of the table that a spec names."""
     formulas = [*formulas_of(spec.model), *(parse(b.formula) for b in spec.selections)]
-    amounts = [c for b in spec.pattern_mixtures for c in b.components]
-    wheres = [c.where for c in amounts if c.where is not None]
+    wheres = [c.where for c in spec.amounts if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
     waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
     used = [c for f in formulas for t in f.terms for c in sorted(t.columns) if c not in waves]
     named = [*spec.model.columns, *used]
-    groups = [c.by for c in amounts if c.by is not None]
+    groups = [c.by for c in spec.amounts if c.by is not None]
     return [*named, *(c for w in wheres for c in sorted(condition(w).columns)), *groups]
 
 

@@ -29,7 +29,7 @@ def check_amounts(
         Nothing to move, a level without an amount or the other way round, waves out of order, a unit that has no
         meaning for the column.
     """
-    for component in belief.components:
+    for component in belief.amounts:
         rows = np.ones(data.n, dtype=bool) if component.where is None else evaluate(condition(component.where), data)
         if component.cumulative:
             _waves_in_order(component, modelled)
@@ -118,7 +118,7 @@ def check_model_amounts(spec: Spec) -> None:
     SpecError
         Which, and the ways on.
     """
-    inside = [c for b in spec.pattern_mixtures for c in b.components if c.of == "model"]
+    inside = [c for c in spec.amounts if c.of == "model"]
     moved = [(column, c) for c in inside for column in c.columns]
     selected = {c for b in spec.selections for c in b.columns}
     for column, component in moved:

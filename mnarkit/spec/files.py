@@ -16,6 +16,7 @@ from mnarkit.spec.missingness import MAR, Heckman, Selection
 from mnarkit.spec.odds_ratio import OddsRatio
 from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
 from mnarkit.spec.reference import Reference
+from mnarkit.spec.restriction import Restriction
 from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec
 from mnarkit.spec.text import MAX_BYTES, parse_json, parse_yaml
@@ -24,7 +25,7 @@ __all__ = ["from_dict", "from_json", "from_yaml", "read_spec", "to_dict", "to_js
 
 _MODELS = (Regression, Regressions, MvNormal, Growth)
 _BELIEFS = (MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference)
-_COMPONENTS = (Shift, Scale, OddsRatio)
+_COMPONENTS = (Shift, Scale, OddsRatio, Restriction)
 _SPREAD = {MvNormal: "columns", Growth: "columns", Regressions: "regressions", PatternMixture: "components"}
 _FILE_KEYS = ("mnarkit_spec", "because", "model", "missingness")
 _NAMES = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true/false"}
@@ -297,6 +298,8 @@ _FIELDS: Mapping[str, Callable[[object, _At], Any]] = {
     "cumulative": _truth,
     "carry": _truth,
     "corr": _number,
+    "identification": _text,
+    "sparse": _text,
     "priors": _priors,
     "components": _list_of(_COMPONENTS),
     "strategy": _text,

@@ -8,8 +8,9 @@ from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression, Re
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, Missingness, Selection
-from mnarkit.spec.pattern_mixture import PatternMixture
+from mnarkit.spec.pattern_mixture import Component, PatternMixture
 from mnarkit.spec.reference import Reference
+from mnarkit.spec.restriction import Restriction
 from mnarkit.spec.shared import SharedParameter
 
 __all__ = ["Spec", "require_spec"]
@@ -67,6 +68,7 @@ class Spec:
         _one_selection_each(beliefs)
         _modelled_columns(model, beliefs)
         _one_reference(beliefs)
+        _one_restriction(model, beliefs)
         _shared_alone(beliefs)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "missingness", tuple(beliefs))
@@ -86,6 +88,16 @@ class Spec:
     def pattern_mixtures(self) -> tuple[PatternMixture, ...]:
         """The beliefs with declared amounts, in order."""
         return tuple(b for b in self.missingness if isinstance(b, PatternMixture))
+
+    @property
+    def amounts(self) -> tuple[Component, ...]:
+        """The declared amounts of all pattern mixtures, in order."""
+        return tuple(c for belief in self.pattern_mixtures for c in belief.amounts)
+
+    @property
+    def restriction(self) -> Restriction | None:
+        """The identifying restriction, if there is one."""
+        return next((b.restriction for b in self.pattern_mixtures if b.restriction is not None), None)
 
     @property
     def reference(self) -> Reference | None:
@@ -117,7 +129,7 @@ class Spec:
         free = [c for c in self.model.columns if c not in named]
         if any(isinstance(b, Dropout) or _of_leaving(b) for b in self.missingness):
             free = [*free, "any wave before leaving"] if free else ["any wave before leaving"]
-        if free and not self.is_mar and self.reference is None:
+        if free and not self.is_mar and self.reference is None and self.restriction is None:
             lines.append(f"Ignorable     holes in {', '.join(free)}: given the values seen and the other indicators")
         lines += [f"Because       {self.because}"] if self.because else []
         return "\n".join(lines)
@@ -174,7 +186,7 @@ def _of_leaving(belief: Missingness) -> bool:
 
 def _shared_alone(beliefs: tuple[Missingness, ...]) -> None:
     shared = [b for b in beliefs if isinstance(b, SharedParameter)]
-    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.components if c.of == "model"]
+    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.amounts if c.of == "model"]
     others = [*(b for b in beliefs if isinstance(b, _OF_INDICATORS) and b not in shared), *inside, *shared[1:]]
     if shared and others:
         raise SpecError(
@@ -189,7 +201,7 @@ def _one_reference(beliefs: tuple[Missingness, ...]) -> None:
         return
     if len(references) > 1:
         raise SpecError(f"{len(references)} reference-based beliefs stand in one spec; use by_subject= for several")
-    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.components if c.of == "model"]
+    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.amounts if c.of == "model"]
     other = [b for b in beliefs if isinstance(b, _OF_INDICATORS)]
     if inside or other:
         raise SpecError(
@@ -198,9 +210,35 @@ def _one_reference(beliefs: tuple[Missingness, ...]) -> None:
         )
 
 
+def _one_restriction(model: DataModel, beliefs: tuple[Missingness, ...]) -> None:
+    """A restriction has the fit to itself; amounts may be added to what it predicts."""
+    mixtures = [b for b in beliefs if isinstance(b, PatternMixture)]
+    restrictions = [b.restriction for b in mixtures if b.restriction is not None]
+    if not restrictions:
+        return
+    if len(restrictions) > 1:
+        raise SpecError(f"{len(restrictions)} restrictions stand in one spec; keep one")
+    other = [b for b in beliefs if not isinstance(b, PatternMixture)]
+    other += [c for b in mixtures for c in b.amounts if c.of == "model"]
+    if other:
+        raise SpecError(
+            f"{restrictions[0]} says where every wave's distribution is taken from, and {other[0]} says it otherwise; "
+            "keep one, or give amounts with of='prediction'"
+        )
+    if not isinstance(model, MvNormal) or model.covariance != "UN" or model.priors:
+        raise SpecError(
+            f"{restrictions[0]} takes each wave's regression from its own donors, so the data model is MvNormal of the "
+            "waves in their order, with covariance='UN' and without priors="
+        )
+
+
+def _amounts(belief: Missingness) -> tuple[Component, ...]:
+    return belief.amounts if isinstance(belief, PatternMixture) else ()
+
+
 def _modelled_columns(model: DataModel, beliefs: tuple[Missingness, ...]) -> None:
     for belief in beliefs:
-        predictors = [p for c in getattr(belief, "components", ()) for p in c.predictors]
+        predictors = [p for c in _amounts(belief) for p in c.predictors]
         for column in (*belief.columns, *predictors):
             if column not in model.columns:
                 raise SpecError(
