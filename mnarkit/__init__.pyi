@@ -18,6 +18,7 @@ from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_p
 from .spec.data_models import Growth, MvNormal, Regression, Regressions
 from .spec.dropout import Dropout
 from .spec.files import read_spec
+from .spec.limits import Limits
 from .spec.missingness import MAR, Heckman, Selection
 from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
@@ -47,6 +48,7 @@ __all__ = [
     "IncompleteData",
     "InverseWishart",
     "Jeffreys",
+    "Limits",
     "Logistic",
     "MvNormal",
     "OddsRatio",

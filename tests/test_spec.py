@@ -147,7 +147,7 @@ BAD = [
     (
         lambda: Spec(MODEL, SHIFT),
         SpecError,
-        "a belief is MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture or Reference, not Shift",
+        "a belief is MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference or Limits, not Shift",
     ),
     (lambda: Spec(MODEL, because=None), SpecError, "a reason in words, not None"),
     (lambda: Spec(MODEL, MAR(), Selection("missing(y) ~ y")), SpecError, r"MAR\(\) stands beside another belief"),

@@ -22,9 +22,11 @@ from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.normal.moments import Moments
 from mnarkit.normal.sources import is_table, moments_of, require_columns
 from mnarkit.normal.structure import structure_of
-from mnarkit.spec.check import check, check_beliefs, identification, named_columns, orthants
+from mnarkit.spec.bounds import limits_said
+from mnarkit.spec.check import check, check_beliefs, identification, named_columns
 from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
+from mnarkit.spec.propensities import orthants
 from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["em"]
@@ -72,8 +74,9 @@ def em(
     tol : float
         Stop when an iteration changes no parameter of the standardised columns by more: absolute below 0.01, relative
         above, as SAS PROC MI, whose default is 1e-4. With `criterion="loglik"`, when the objective rises by less.
-        Heckman, dropout and growth models, amounts inside the likelihood and correlated propensities are maximised by
-        quasi-Newton and Newton steps to a gradient of 0; `tol`, `criterion` and `accelerate` are not for them.
+        Heckman, dropout and growth models, limits, amounts inside the likelihood and correlated propensities are
+        maximised by quasi-Newton and Newton steps to a gradient of 0; `tol`, `criterion` and `accelerate` are not for
+        them.
     max_iter : int
         At most so many iterations; reaching it gives `converged=False` and a warning, never an error.
     criterion : {"parameter", "loglik"}
@@ -139,7 +142,9 @@ def em(
     else:
         made = _belief(spec, df, start, prior, method, (tol, max_iter, criterion, accelerate, progress))
     rests = identification(spec)
-    silent = (*_applied(spec), *(orthants(spec, made.data) if made.data is not None else ()))
+    silent = _applied(spec)
+    if made.data is not None:
+        silent += [*limits_said(spec, made.data), *orthants(spec, made.data)]
     for note in (n for n in made.notes if n not in silent):
         warnings.warn(note, IdentificationWarning if note in rests else ConvergenceWarning, stacklevel=2)
     return made
@@ -148,7 +153,7 @@ def em(
 def _is_mar(spec: Spec) -> bool:
     """Whether the likelihood is that of MAR: amounts that are added afterwards do not touch it."""
     inside = any(c.of == "model" for c in spec.amounts)
-    return not spec.selections and not inside and structure_of(spec.model) is None
+    return not (spec.selections or spec.limits or inside) and structure_of(spec.model) is None
 
 
 def _belief(
@@ -162,7 +167,7 @@ def _belief(
     if prior is not None:
         raise SpecError("prior= is for fits under MAR; with this belief use mk.sample, where every parameter has one")
     if not is_table(df):
-        raise SpecError("a table read in chunks is fitted under MAR alone; load it, or use spec.mar()")
+        raise SpecError("a table read in chunks is fitted under MAR without limits alone; load it, or use spec.mar()")
     data = IncompleteData.of(df)
     if method == "two-step":
         return _mnar("two_step_fit")(spec, data)

@@ -46,6 +46,12 @@ def check_factored(spec: Spec, data: IncompleteData) -> None:
     formulas = [*(r.predictors for r in regressions), *(parse(b.formula) for b in spec.selections)]
     for formula in formulas:
         _modelled_where_unseen(formula, coded, data)
+        both = {c for t in formula.terms for c in t.holes} & {c for t in formula.terms for c in t.columns}
+        if both:
+            raise SpecError(
+                f"{formula.text!r} reads {min(both)!r} both as a value and as missing({min(both)}), which only jointly "
+                "normal models can do; keep one of them"
+            )
         for term in formula.terms:
             _evaluable(formula, term, coded)
     holes = {c: int((~one.seen).sum()) for c, one in coded.items()}
@@ -233,4 +239,5 @@ def _amounts(belief: PatternMixture, coded: dict[str, Coded], data: IncompleteDa
                 f"{component} is carried to other cells or given others, which the joint normal model alone can do; "
                 "leave predictors= and carry= out"
             )
-    check_amounts(belief, modelled, data, with_odds=with_odds)
+    present = np.column_stack([data.seen(c) for c in modelled])
+    check_amounts(belief, modelled, data, present, with_odds=with_odds)

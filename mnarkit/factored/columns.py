@@ -1,5 +1,6 @@
 """Modelled columns as numbers: values inside the support of their family, or the codes of their levels."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,10 +166,12 @@ def _truths(recorded: pd.Series) -> bool:
     )
 
 
-def filled(frame: pd.DataFrame, coded: tuple[Coded, ...], numbers: dict[str, np.ndarray]) -> IncompleteData:
-    """Put numbers or codes in place of the modelled columns of a table, as values that formulas can read."""
+def filled(
+    frame: pd.DataFrame, coded: tuple[Coded, ...], numbers: dict[str, np.ndarray], keep: Collection[str] = ()
+) -> IncompleteData:
+    """Put numbers or codes in place of the modelled columns of a table, but those to `keep`, as formulas read them."""
     made = frame.copy()
-    for one in coded:
+    for one in (c for c in coded if c.column not in keep):
         values = one.decode(numbers[one.column])
         if one.levels is not None and isinstance(one.levels[0], str):
             values = pd.Categorical(values, categories=list(one.levels))

@@ -11,7 +11,7 @@ from mnarkit.factored.columns import Coded, code, filled
 from mnarkit.factored.density import constants
 from mnarkit.factored.rows import FactorRows, rows_of
 from mnarkit.factored.terms import Curve, curves_of
-from mnarkit.formula import Design, design, parse
+from mnarkit.formula import Design, Formula, design, parse
 from mnarkit.spec.engine import regressions_of
 from mnarkit.spec.missingness import Selection
 from mnarkit.spec.spec import Spec
@@ -133,9 +133,14 @@ def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     """Read the modelled columns and build every design; unseen values stand at a placeholder there."""
     regressions = regressions_of(spec)
     coded = tuple(code(r, data) for r in regressions)
-    table = filled(data.frame, coded, {c.column: _placed(c, _placeholders(c)[0]) for c in coded})
+    numbers = {c.column: _placed(c, _placeholders(c)[0]) for c in coded}
     formulas = [*(r.predictors for r in regressions), *(parse(b.formula) for b in spec.selections)]
-    return Designs(coded, tuple(design(f, table) for f in formulas))
+    return Designs(coded, tuple(design(f, filled(data.frame, coded, numbers, _asked(f))) for f in formulas))
+
+
+def _asked(formula: Formula) -> frozenset[str]:
+    """Find the columns of which a formula reads whether they are missing, and nothing else."""
+    return frozenset[str]().union(*(t.holes for t in formula.terms)) - {c for t in formula.terms for c in t.columns}
 
 
 def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
@@ -164,7 +169,7 @@ def _factor(layout: Layout, k: int, spec: Spec, built: Design, where: FactorRows
     base = np.column_stack([_placed(c, _placeholders(d)[0]) for c, d in _pairs(layout)])
     numbers = np.where(np.isnan(where.values), base[where.row], where.values)
     frame = layout.data.frame.iloc[where.row]
-    x = built.rebuild(_table(frame, coded, numbers)) if len(frame) else np.zeros((0, len(built.names)))
+    x = built.rebuild(_table(frame, coded, numbers, built.holes)) if len(frame) else np.zeros((0, len(built.names)))
     curves = curves_of(built, [c.column for c, rows in zip(coded, layout.latent, strict=True) if len(rows)])
     x, at, rest, inputs = _curved(layout, built, where, numbers, x, curves)
     terms = built.names
@@ -220,7 +225,7 @@ def _curved(
         tried = numbers[at].copy()
         for j in sampled:
             tried[:, j] = _placeholders(layout.designs.coded[j])[number]
-        table = _table(frame, layout.coded, tried)
+        table = _table(frame, layout.coded, tried, built.holes)
         values = {c: table.number(c) for c in read}
         made = built.rebuild(table)
         for i, curve in enumerate(curves):
@@ -230,7 +235,7 @@ def _curved(
             done[:, i] |= usable
     x = x.copy()
     x[np.ix_(at, [c.column for c in curves])] = 0.0
-    now = _table(frame, layout.coded, numbers[at])
+    now = _table(frame, layout.coded, numbers[at], built.holes)
     return x, at, rest, tuple(_inputs(layout, c, now, where.row[at]) for c in read)
 
 
@@ -254,8 +259,8 @@ def _pairs(layout: Layout) -> list[tuple[Coded, Coded]]:
     return list(zip(layout.coded, layout.designs.coded, strict=True))
 
 
-def _table(frame: Any, coded: tuple[Coded, ...], numbers: np.ndarray) -> IncompleteData:
-    return filled(frame, coded, {c.column: numbers[:, j] for j, c in enumerate(coded)})
+def _table(frame: Any, coded: tuple[Coded, ...], numbers: np.ndarray, keep: tuple[str, ...]) -> IncompleteData:
+    return filled(frame, coded, {c.column: numbers[:, j] for j, c in enumerate(coded)}, keep)
 
 
 def _placed(one: Coded, placeholder: float) -> np.ndarray:

@@ -19,6 +19,7 @@ from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, l
 from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
 from mnarkit.priors import Prior
+from mnarkit.spec.bounds import present_cells
 from mnarkit.spec.check import check_late, check_rows
 from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
@@ -122,14 +123,14 @@ def _work(fit: Fit, rows: IncompleteData, late: tuple[Late, ...]) -> _Work:
     designs = designs_of(fit.spec, fitted_table(fit.spec, fit.data))
     layout = lay_out(fit.spec, fitted_table(fit.spec, rows), designs)
     layout = replace(layout, amounts=amounts_of(fit.spec, rows, designs.recorded_sd))
-    added = Spec(fit.spec.model, *late)
+    added = fit.spec.under(*late)
     reference = added.reference or fit.spec.reference
     return _Work(
         stacked_draws(fit),
         layout,
         kernel_data(layout, keep_empty_rows=True, products=False),
         amounts_of(added, rows, designs.recorded_sd),
-        np.column_stack([rows.seen(c) for c in layout.columns]),
+        present_cells(fit.spec, rows),
         None if reference is None else reference_rows(reference, layout.columns, rows, designs),
     )
 

@@ -12,6 +12,7 @@ from mnarkit.priors import Amount, Prior
 from mnarkit.spec.data_models import Growth, MvNormal, Regression, Regressions
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import VERSION, to_dict, to_json, to_yaml
+from mnarkit.spec.limits import Limits
 from mnarkit.spec.missingness import MAR, Heckman, Selection
 from mnarkit.spec.odds_ratio import OddsRatio
 from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
@@ -24,7 +25,7 @@ from mnarkit.spec.text import MAX_BYTES, parse_json, parse_yaml
 __all__ = ["from_dict", "from_json", "from_yaml", "read_spec", "to_dict", "to_json", "to_yaml"]
 
 _MODELS = (Regression, Regressions, MvNormal, Growth)
-_BELIEFS = (MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference)
+_BELIEFS = (MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference, Limits)
 _COMPONENTS = (Shift, Scale, OddsRatio, Restriction)
 _SPREAD = {MvNormal: "columns", Growth: "columns", Regressions: "regressions", PatternMixture: "components"}
 _FILE_KEYS = ("mnarkit_spec", "because", "model", "missingness")
@@ -234,6 +235,10 @@ def _scalar(value: object, at: _At) -> str | float | bool:
     raise at.error(f"must be text, a number or true/false, not {_named(value)}")
 
 
+def _bound(value: object, at: _At) -> str | float:
+    return value if isinstance(value, str) else _number(value, at)
+
+
 def _amount(value: object, at: _At) -> Amount:
     """Read a number, or `{prior: normal, values: [0, 1]}`."""
     if not isinstance(value, dict):
@@ -285,6 +290,8 @@ _FIELDS: Mapping[str, Callable[[object, _At], Any]] = {
     "unit": _text,
     "of": _text,
     "where": _text,
+    "low": _bound,
+    "high": _bound,
     "because": _text,
     "columns": _texts,
     "predictors": _texts,
