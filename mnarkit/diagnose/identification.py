@@ -11,6 +11,7 @@ from scipy import stats
 from mnarkit.diagnose.beliefs import Carrier, carriers, late_amounts
 from mnarkit.diagnose.information import point_of, shape_share, standard_errors
 from mnarkit.diagnose.prior_draws import log_prior_of, prior_of
+from mnarkit.diagnose.replicate import is_plain
 from mnarkit.diagnose.scalars import scalars_of
 from mnarkit.fit import Fit
 from mnarkit.sample.target import Target
@@ -66,7 +67,7 @@ def identify(fit: Fit, *, seed: int) -> Identified | None:
     Kallioinen, N., Paananen, T., Bürkner, P.-C. & Vehtari, A. (2024). Detecting and diagnosing prior and likelihood
     sensitivity with power-scaling. Statistics and Computing 34, 57, section 2.
     """
-    target = Target.of(fit.spec, fit.data)
+    target = Target.of(fit.spec, fit.data) if is_plain(fit) else None
     if target is None:
         return None
     posterior = scalars_of(fit.draws["posterior"].to_dataset())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mnarkit.formula import Formula, parse
-from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.data_models import DataModel, regression_of
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 
@@ -28,13 +28,14 @@ class Exclusions:
 
 def exclusions_of(belief: Selection | Heckman | Dropout, model: DataModel) -> Exclusions:
     """Compare the columns of the two formulas."""
-    data_model = columns_of(model.predictors, model)
     if isinstance(belief, Dropout):
+        data_model = columns_of(model.predictors, model)
         hazard = {c for t in belief.parsed.terms for c in t.columns} - {CURRENT, PREVIOUS}
         return Exclusions(tuple(sorted(hazard - data_model)), tuple(sorted(data_model - hazard)))
     column, formula = belief.columns[0], parse(belief.formula)
-    indicator = columns_of(formula, model)
-    others = {c for c in model.columns if c != column}
+    own = regression_of(model, column)
+    data_model, indicator = columns_of(own.predictors, own), columns_of(formula, own)
+    others = {c for c in own.columns if c != column}
     read = {c for t in formula.terms for c in t.columns}
     # given y, a Heckman propensity still moves with what predicts y, but not with the other modelled columns
     shadow = others if isinstance(belief, Heckman) else (data_model | others) - indicator - read
