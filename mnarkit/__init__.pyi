@@ -1,14 +1,16 @@
 from . import errors
-from .analyze import Estimates, Logistic, analyze, predict
+from .analyze import Estimates, Logistic, PatternAverage, analyze, average_patterns, pattern_average, predict
 from .build import build
 from .compare import Comparison, compare
 from .data import IncompleteData
 from .datasets import load_dataset
 from .diagnose import Diagnosis, diagnose, loo
+from .elicit import Elicited, elicit
 from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .explore import Exploration, explore
 from .fit import Fit, load_fit
 from .impute import Completed, Imputations, impute, read_imputations
+from .normal.translate import Translation, selection_of_shift, shift_of_selection
 from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .report import report
@@ -38,6 +40,7 @@ __all__ = [
     "Diagnosis",
     "Dropout",
     "EMFit",
+    "Elicited",
     "Estimates",
     "Exploration",
     "Fit",
@@ -52,6 +55,7 @@ __all__ = [
     "Logistic",
     "MvNormal",
     "OddsRatio",
+    "PatternAverage",
     "PatternMixture",
     "Pooled",
     "PooledTest",
@@ -67,11 +71,14 @@ __all__ = [
     "Shift",
     "Spec",
     "TippingPoint",
+    "Translation",
     "Variances",
     "analyze",
+    "average_patterns",
     "build",
     "compare",
     "diagnose",
+    "elicit",
     "em",
     "errors",
     "explore",
@@ -79,6 +86,7 @@ __all__ = [
     "load_dataset",
     "load_fit",
     "loo",
+    "pattern_average",
     "pool",
     "pool_test",
     "predict",
@@ -87,7 +95,9 @@ __all__ = [
     "register_strategy",
     "report",
     "sample",
+    "selection_of_shift",
     "sensitivity",
+    "shift_of_selection",
     "tipping_point",
     "to_long",
     "to_wide",

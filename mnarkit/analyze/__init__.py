@@ -1,9 +1,20 @@
 """One analysis on every completed table, and whether it is congenial."""
 
 from mnarkit.analyze.analyze import Analysis, analyze
+from mnarkit.analyze.by_pattern import PatternAverage, average_patterns, pattern_average
 from mnarkit.analyze.congenial import uncongenial
 from mnarkit.analyze.logistic import Logistic
 from mnarkit.analyze.predict import predict
 from mnarkit.estimates import Estimates
 
-__all__ = ["Analysis", "Estimates", "Logistic", "analyze", "predict", "uncongenial"]
+__all__ = [
+    "Analysis",
+    "Estimates",
+    "Logistic",
+    "PatternAverage",
+    "analyze",
+    "average_patterns",
+    "pattern_average",
+    "predict",
+    "uncongenial",
+]
