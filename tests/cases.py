@@ -151,6 +151,12 @@ SPECS: dict[str, mk.Spec] = {
     "joint, Heckman and selection": mk.Spec(
         JOINT, mk.Heckman("recorded(y1) ~ x + z"), mk.Selection("missing(y2) ~ y2 + arm")
     ),
+    "joint, later indicators": mk.Spec(
+        JOINT,
+        mk.Selection("missing(y1) ~ y1 + z"),
+        mk.Selection("missing(y2) ~ missing(y1) + missing(y3) + y2 + missing(y1):z"),
+        mk.Limits("y3", high="lod"),
+    ),
     "regression, limits where": mk.Spec(REGRESSION, mk.Limits("y1", low=9, where="arm == 'drug'")),
     "joint, below a limit": mk.Spec(JOINT, mk.Limits("y3", high="lod")),
     "joint, between limits": mk.Spec(JOINT, mk.Limits("y2", low="from2", high="to2")),

@@ -13,7 +13,7 @@ from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave, sharing_of
 from mnarkit.normal.limits import group_with_limits, limit_rows
 from mnarkit.normal.patterns import Patterns, cross_products
 from mnarkit.normal.structure import Structure, structure_of
-from mnarkit.spec.bounds import Bounds, bounds_of, present_cells
+from mnarkit.spec.bounds import Bounds, bounds_of, measured_table, present_cells
 from mnarkit.spec.data_models import DataModel, Growth
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
@@ -150,11 +150,11 @@ class Layout:
 
 def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     """Build the design of the data model and of each indicator on the table of the fit."""
-    modelled = spec.model.columns
+    modelled, measured = spec.model.columns, measured_table(spec, data)
     waves = next((b for b in spec.selections if isinstance(b, (Dropout, SharedParameter))), None)
     return Designs(
         design(spec.model.predictors, data),
-        tuple(design(parse(b.formula), data, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
+        tuple(design(parse(b.formula), measured, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
         tuple(float(np.nanstd(data.number(c), ddof=1)) if data.seen(c).sum() > 1 else np.nan for c in modelled),
         () if waves is None else leaving_waves(waves, modelled, present_cells(spec, data)),
     )
@@ -188,14 +188,14 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
     """Lay a spec out on a table, in the columns' own units; the table may hold other rows than the fit's."""
     columns = spec.model.columns
     y = np.column_stack([_values(data, c) for c in columns])
-    p = len(columns)
+    p, measured = len(columns), measured_table(spec, data)
     return Layout(
         columns=columns,
         terms=designs.model.names,
         y=y,
         x=designs.model.rebuild(data),
         indicators=tuple(
-            _indicator(b, d, spec.model, data, designs.leaving)
+            _indicator(b, d, spec.model, measured, designs.leaving)
             for b, d in zip(spec.selections, designs.indicators, strict=True)
         ),
         amounts=amounts_of(spec, data, designs.recorded_sd),

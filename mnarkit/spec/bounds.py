@@ -10,7 +10,7 @@ from mnarkit.errors import DataError, SpecError
 from mnarkit.spec.limits import Bound, Limits
 from mnarkit.spec.spec import Spec
 
-__all__ = ["Bounds", "bounds_of", "check_limits", "limits_said", "present_cells"]
+__all__ = ["Bounds", "bounds_of", "check_limits", "limits_said", "measured_table", "present_cells"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +42,21 @@ def present_cells(spec: Spec, data: IncompleteData) -> np.ndarray:
     """Which modelled cells were measured, (n, p): recorded, or known up to limits."""
     seen = np.column_stack([data.seen(c) for c in spec.model.columns])
     return seen | bounds_of(spec, data).cells if spec.limits else seen
+
+
+def measured_table(spec: Spec, data: IncompleteData) -> IncompleteData:
+    """Give the table on which `missing(y)` is read: cells known up to limits count as recorded."""
+    if not spec.limits:
+        return data
+    bounds = bounds_of(spec, data)
+    frame = data.frame.copy(deep=False)
+    for j, column in enumerate(spec.model.columns):
+        cells = bounds.cells[:, j]
+        if cells.any():
+            inside = np.where(np.isfinite(bounds.low[:, j]), bounds.low[:, j], bounds.high[:, j])
+            values = np.where(cells, inside, data.number(column) if data.seen(column).any() else np.nan)
+            frame[column] = values
+    return IncompleteData.of(frame)
 
 
 def check_limits(spec: Spec, data: IncompleteData, *, holes_needed: bool = True) -> None:

@@ -9,7 +9,7 @@ from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Formula, design, parse
 from mnarkit.priors import Prior, prior_table
-from mnarkit.spec.bounds import check_limits, present_cells
+from mnarkit.spec.bounds import check_limits, measured_table, present_cells
 from mnarkit.spec.check_amounts import check_amounts, check_model_amounts
 from mnarkit.spec.check_dropout import check_dropout, dropout_identified
 from mnarkit.spec.check_restriction import monotone_lengths
@@ -81,7 +81,7 @@ def _beliefs(spec: Spec, data: IncompleteData) -> None:
         elif isinstance(belief, SharedParameter):
             check_shared(belief, data)
         else:
-            _selection(belief, spec.model, data, holes)
+            _selection(belief, spec.model, measured_table(spec, data), holes)
     for belief in spec.pattern_mixtures:
         check_amounts(belief, spec.model.columns, data, present)
     check_model_amounts(spec)
@@ -135,7 +135,7 @@ def named_columns(spec: Spec) -> list[str]:
     wheres = [c.where for c in (*spec.amounts, *spec.limits) if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
     waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
-    used = [c for f in formulas for t in f.terms for c in sorted(t.columns) if c not in waves]
+    used = [c for f in formulas for t in f.terms for c in sorted(t.columns | t.holes) if c not in waves]
     named = [*spec.model.columns, *used, *(bound for b in spec.limits for bound in b.bounds)]
     groups = [c.by for c in spec.amounts if c.by is not None]
     return [*named, *(c for w in wheres for c in sorted(condition(w).columns)), *groups]
@@ -176,6 +176,12 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
             f"{column!r} has no holes in {data.n} rows, so {belief.formula!r} has nothing to explain; leave it out"
         )
     for term in parsed.terms:
+        whole = sorted(c for c in term.holes if c in data.columns and data.seen(c).all())
+        if whole:
+            raise SpecError(
+                f"{term.name!r} in {belief.formula!r} is always 0: {whole[0]!r} has no holes in {data.n} rows; "
+                "leave it out"
+            )
         unseen = term.columns & set(model.columns)
         if unseen and isinstance(belief, Heckman):
             raise SpecError(

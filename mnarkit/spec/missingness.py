@@ -57,7 +57,8 @@ class Selection:
     Parameters
     ----------
     formula : str
-        `"missing(y) ~ y + x"`: modelled columns (seen or unseen) as they are, fully seen columns in any formula term.
+        `"missing(y) ~ y + x"`: modelled columns (seen or unseen) as they are, fully seen columns in any formula term,
+        and earlier indicators: `"missing(y2) ~ missing(y1) + y1"`.
     link : {"probit", "logit"}
         The link.
     priors : mapping of str to Prior or float, optional

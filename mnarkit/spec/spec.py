@@ -7,6 +7,7 @@ from mnarkit.spec.check_shared import shared_model
 from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import to_json, to_yaml
+from mnarkit.spec.indicator_order import check_indicator_order
 from mnarkit.spec.limits import Limits
 from mnarkit.spec.missingness import MAR, Heckman, Missingness, Selection
 from mnarkit.spec.pattern_mixture import Component, PatternMixture
@@ -66,6 +67,7 @@ class Spec:
             raise SpecError(f"because= is a reason in words, not {because!r}")
         beliefs = tuple(_with_waves(model, b) for b in missingness) or (MAR(),)
         _one_selection_each(beliefs)
+        check_indicator_order(beliefs)
         _modelled_columns(model, beliefs)
         _one_reference(beliefs)
         _one_restriction(model, beliefs)
