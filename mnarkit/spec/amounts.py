@@ -14,7 +14,7 @@ from mnarkit.priors import Amount, Prior, as_amount
 __all__ = ["Declared", "Parameter", "carried", "check_declaration", "columns_of", "parameters_of", "said", "tail"]
 
 type Level = str | float | bool
-type EachWave = Amount | tuple[Amount, ...]
+type EachWave = Amount | Elicited | tuple[Amount | Elicited, ...] | list[Amount | Elicited]
 type Declared = EachWave | tuple[tuple[Level, EachWave], ...] | Mapping[Any, EachWave]
 
 MEANINGS = ("prediction", "model")
@@ -233,7 +233,7 @@ def _waves_said(each: EachWave, columns: tuple[str, ...]) -> str:
     return ", ".join(f"{_say(value)} at {c}" for c, value in zip(columns, each, strict=True))
 
 
-def _say(amount: Amount) -> str:
+def _say(amount: Amount | Elicited) -> str:
     return f"{amount:g}" if isinstance(amount, float) else repr(amount)
 
 
