@@ -1,5 +1,14 @@
 from . import errors
-from .analyze import Estimates, Logistic, PatternAverage, analyze, average_patterns, pattern_average, predict
+from .analyze import (
+    Estimates,
+    Logistic,
+    PatternAverage,
+    analyze,
+    average_patterns,
+    cross_validated,
+    pattern_average,
+    predict,
+)
 from .build import build
 from .compare import Comparison, compare
 from .data import IncompleteData
@@ -10,6 +19,7 @@ from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .explore import Exploration, explore
 from .fit import Fit, load_fit
 from .impute import Completed, Imputations, impute, read_imputations
+from .mixed import Mixed, mix_posteriors
 from .normal.translate import Translation, selection_of_shift, shift_of_selection
 from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
@@ -53,6 +63,7 @@ __all__ = [
     "Jeffreys",
     "Limits",
     "Logistic",
+    "Mixed",
     "MvNormal",
     "OddsRatio",
     "PatternAverage",
@@ -77,6 +88,7 @@ __all__ = [
     "average_patterns",
     "build",
     "compare",
+    "cross_validated",
     "diagnose",
     "elicit",
     "em",
@@ -86,6 +98,7 @@ __all__ = [
     "load_dataset",
     "load_fit",
     "loo",
+    "mix_posteriors",
     "pattern_average",
     "pool",
     "pool_test",

@@ -3,6 +3,7 @@
 from mnarkit.analyze.analyze import Analysis, analyze
 from mnarkit.analyze.by_pattern import PatternAverage, average_patterns, pattern_average
 from mnarkit.analyze.congenial import uncongenial
+from mnarkit.analyze.cross_validated import cross_validated
 from mnarkit.analyze.logistic import Logistic
 from mnarkit.analyze.predict import predict
 from mnarkit.estimates import Estimates
@@ -14,6 +15,7 @@ __all__ = [
     "PatternAverage",
     "analyze",
     "average_patterns",
+    "cross_validated",
     "pattern_average",
     "predict",
     "uncongenial",

@@ -20,6 +20,7 @@ from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
 from mnarkit.priors import Prior
 from mnarkit.spec.bounds import present_cells
 from mnarkit.spec.check import check_late, check_rows
+from mnarkit.spec.death import dead_cells
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
@@ -110,6 +111,7 @@ class _Work:
     rows: KernelData
     late: tuple[Amount, ...]
     recorded: np.ndarray
+    dead: np.ndarray
     reference: ReferenceRows | None
 
 
@@ -125,6 +127,7 @@ def _work(fit: Fit, rows: IncompleteData, late: tuple[Late, ...]) -> _Work:
         kernel_data(layout, keep_empty_rows=True, products=False),
         amounts_of(added, rows, designs.recorded_sd),
         present_cells(fit.spec, rows),
+        dead_cells(fit.spec, rows),
         None if reference is None else reference_rows(reference, layout.columns, rows, designs),
     )
 
@@ -142,7 +145,7 @@ def _one(work: _Work, number: int, seed: int, k: int) -> np.ndarray:
     own = [a for a in work.layout.amounts if a.component.of == "prediction"]
     moves = [(a, amounts[a.name]) for a in own] + [(a, drawn[a.name]) for a in work.late]
     move(y, moves, parameters, work.layout, work.recorded)
-    return y
+    return np.where(work.dead, np.nan, y)
 
 
 def _number(declared: Prior | float, rng: np.random.Generator) -> float:

@@ -19,6 +19,7 @@ from mnarkit.sample.target import Target
 from mnarkit.sample.tidy import tree_of
 from mnarkit.spec.bounds import limits_said
 from mnarkit.spec.check import check, identification
+from mnarkit.spec.death import death_said
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.propensities import orthants
 from mnarkit.spec.spec import Spec, require_spec
@@ -99,7 +100,7 @@ def sample(
     if spec.restriction is not None:
         return _restricted(spec, data, settings, model)
     drawn = _draw(spec, data, settings, model)
-    notes = (*rests, *limits_said(spec, data), *orthants(spec, data))
+    notes = (*rests, *limits_said(spec, data), *death_said(spec, data), *orthants(spec, data))
     fit = Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)
     fitted = fitted_table(spec, data)
     add_loglik(fit, lay_out(spec, fitted, designs_of(spec, fitted)))

@@ -14,7 +14,7 @@ from mnarkit.priors import Amount, Prior, as_amount
 __all__ = ["Declared", "Parameter", "carried", "check_declaration", "columns_of", "parameters_of", "said", "tail"]
 
 type Level = str | float | bool
-type EachWave = Amount | Elicited | tuple[Amount | Elicited, ...] | list[Amount | Elicited]
+type EachWave = Amount | Elicited | tuple[Amount | Elicited, ...]
 type Declared = EachWave | tuple[tuple[Level, EachWave], ...] | Mapping[Any, EachWave]
 
 MEANINGS = ("prediction", "model")

@@ -16,6 +16,7 @@ from mnarkit.spec.check_restriction import monotone_lengths
 from mnarkit.spec.check_shared import check_shared, shared_identified
 from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.death import check_death, death_waves, still_there
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
@@ -70,6 +71,8 @@ def _beliefs(spec: Spec, data: IncompleteData) -> None:
     check_limits(spec, data)
     present = present_cells(spec, data)
     holes = dict(zip(spec.model.columns, (~present).sum(axis=0).tolist(), strict=True))
+    there = still_there(spec, data, present)
+    single = dict(zip(spec.model.columns, (~present & there).sum(axis=0).tolist(), strict=True))
     if not spec.is_mar and not any(holes.values()):
         raise SpecError(
             f"no hole in {', '.join(map(repr, spec.model.columns))} ({data.n} rows): there is nothing that "
@@ -77,11 +80,12 @@ def _beliefs(spec: Spec, data: IncompleteData) -> None:
         )
     for belief in spec.selections:
         if isinstance(belief, Dropout):
-            check_dropout(belief, spec.model.columns, data, present)
+            check_death(belief, data)
+            check_dropout(belief, spec.model.columns, data, present, death_waves(belief, data))
         elif isinstance(belief, SharedParameter):
             check_shared(belief, data)
         else:
-            _selection(belief, spec.model, measured_table(spec, data), holes)
+            _selection(belief, spec.model, measured_table(spec, data), single)
     for belief in spec.pattern_mixtures:
         check_amounts(belief, spec.model.columns, data, present)
     check_model_amounts(spec)
@@ -138,6 +142,7 @@ def named_columns(spec: Spec) -> list[str]:
     used = [c for f in formulas for t in f.terms for c in sorted(t.columns | t.holes) if c not in waves]
     named = [*spec.model.columns, *used, *(bound for b in spec.limits for bound in b.bounds)]
     groups = [c.by for c in spec.amounts if c.by is not None]
+    groups += [spec.dropout.death] if spec.dropout is not None and spec.dropout.death is not None else []
     return [*named, *(c for w in wheres for c in sorted(condition(w).columns)), *groups]
 
 

@@ -297,6 +297,7 @@ _FIELDS: Mapping[str, Callable[[object, _At], Any]] = {
     "degree": _number,
     "residual": _text,
     "by_wave": _texts,
+    "death": _text,
     "amount": _declared,
     "by": _text,
     "cumulative": _truth,

@@ -92,6 +92,11 @@ class Spec:
         return tuple(b for b in self.missingness if isinstance(b, PatternMixture))
 
     @property
+    def dropout(self) -> Dropout | None:
+        """The dropout model, if there is one."""
+        return next((b for b in self.missingness if isinstance(b, Dropout)), None)
+
+    @property
     def limits(self) -> tuple[Limits, ...]:
         """What is known of holes, in order."""
         return tuple(b for b in self.missingness if isinstance(b, Limits))
@@ -172,7 +177,11 @@ def require_spec(given: object) -> None:
 
 
 def _one_selection_each(beliefs: tuple[Missingness, ...]) -> None:
-    columns = [c for b in beliefs if isinstance(b, _OF_INDICATORS) for c in b.columns]
+    dropouts = [b for b in beliefs if isinstance(b, Dropout)]
+    if len(dropouts) > 1:
+        raise SpecError(f"{len(dropouts)} dropout models stand in one spec; it can have one")
+    # a selection model of a wave beside a dropout model is of its holes before leaving
+    columns = [c for b in beliefs if isinstance(b, _OF_INDICATORS) and b not in dropouts for c in b.columns]
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
         raise SpecError(f"{twice[0]!r} has {columns.count(twice[0])} models of its holes; a column can have one")
