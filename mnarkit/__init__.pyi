@@ -27,7 +27,7 @@ from .report import report
 from .reshape import to_long, to_wide
 from .sample import sample
 from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
-from .spec.data_models import Growth, MvNormal, Regression
+from .spec.data_models import Growth, MvNormal, Regression, Regressions
 from .spec.dropout import Dropout
 from .spec.files import read_spec
 from .spec.limits import Limits
@@ -73,6 +73,7 @@ __all__ = [
     "Prior",
     "Reference",
     "Regression",
+    "Regressions",
     "Restriction",
     "Ridge",
     "Scale",
