@@ -14,6 +14,7 @@ from .priors import Prior
 from .reshape import to_long, to_wide
 from .sample import sample
 from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
+from .simulate import simulate
 from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
@@ -80,6 +81,7 @@ __all__ = [
     "register_strategy",
     "sample",
     "sensitivity",
+    "simulate",
     "tipping_point",
     "to_long",
     "to_wide",
