@@ -11,6 +11,7 @@ from .fit import Fit, load_fit
 from .impute import Completed, Imputations, impute, read_imputations
 from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
+from .report import report
 from .reshape import to_long, to_wide
 from .sample import sample
 from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
@@ -22,6 +23,7 @@ from .spec.missingness import MAR, Heckman, Selection
 from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
+from .spec.shared import SharedParameter
 from .spec.spec import Spec
 from .strategies import register_strategy
 from .variances import Variances, variances
@@ -58,6 +60,7 @@ __all__ = [
     "Scale",
     "Selection",
     "Sensitivity",
+    "SharedParameter",
     "Shift",
     "Spec",
     "TippingPoint",
@@ -79,6 +82,7 @@ __all__ = [
     "read_imputations",
     "read_spec",
     "register_strategy",
+    "report",
     "sample",
     "sensitivity",
     "simulate",

@@ -84,7 +84,9 @@ class Analyst:
             rho.append(theta[at] if has_rho else None)
             at += has_rho
         inside = tuple(centre(a.declared) for a in self.layout.model_amounts)
-        return Parameters(theta[: p * q].reshape(p, q), cov + np.tril(cov, -1).T, coefs, rho, inside)
+        structure = self.layout.structure
+        random = None if structure is None else structure.random_of(theta[at:], q)
+        return Parameters(theta[: p * q].reshape(p, q), cov + np.tril(cov, -1).T, coefs, rho, inside, random)
 
     def predicted(self, theta: np.ndarray) -> np.ndarray:
         """E[y | seen, r] with late amounts added, (n, p)."""

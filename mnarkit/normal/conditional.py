@@ -18,6 +18,7 @@ _kernel: Callable[[str], Any] = lazy_loader.attach(
     submod_attrs={
         "orthants": ["mean_slopes", "pair_weights", "quantile_given_below"],
         "lattice": ["all_mean_slopes", "draw_all"],
+        "factors": ["draw_factors", "factor_mean_slopes", "roots"],
     },
 )[0]
 
@@ -64,14 +65,15 @@ def draw_unseen(
     data : KernelData
         Of all rows.
     y : (n, p) array
-        NaN where unseen.
+        NaN where unseen; without random terms, which the kernel has as columns after these.
     rng : numpy Generator
         Consumed in the same amount whatever the values are.
     """
     coef, covs, on_y, on_x, own, var = arguments
     _, seen, group, start, sign, x, _, w, w_start, weights, slopes, sizes, joint = data.arrays
-    out, mean = y.copy(), x @ coef.T
-    noise = rng.standard_normal(y.shape)
+    wide = y.shape[1]
+    out, mean = _with_random_terms(y, seen), x @ coef.T
+    noise = rng.standard_normal(out.shape)
     uniform = rng.random((len(y), 2 * len(sizes))) if len(sizes) else np.empty((len(y), 0))
     error = rng.standard_normal((len(y), len(sizes)))
     for g, mask in enumerate(seen.astype(bool)):
@@ -86,7 +88,11 @@ def draw_unseen(
         full[:, m] = mean[here][:, m] + (full[:, o] - mean[here][:, o]) @ slope.T
         deviation = noise[rows][:, m] @ _root(rest).T
         these = np.flatnonzero(joint[g])
-        if len(these) > 2:
+        if len(these) and joint[g, these[0]] == 2:
+            u = _means(these, full, x[here], w[here], arguments, w_start)
+            shared = u, on_y[np.ix_(these, m)], rest, var[these], sign[g, these], sizes[these] > 1
+            deviation += _given_factors(deviation, shared, rng.spawn(1)[0])
+        elif len(these) > 2:
             u = _means(these, full, x[here], w[here], arguments, w_start)
             together = u, on_y[np.ix_(these, m)], rest, var[these], sign[g, these]
             deviation += _given_all(deviation, together, error[np.ix_(rows, these)], rng.spawn(1)[0])
@@ -111,14 +117,14 @@ def draw_unseen(
                 deviation, propensity, uniform[rows, 2 * k], uniform[rows, 2 * k + 1], error[rows, k]
             )
         out[np.ix_(rows, m)] = full[:, m] + deviation
-    return out
+    return out[:, :wide]
 
 
 def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.ndarray) -> np.ndarray:
     """E[y | y_o, r, θ] of every row, (n, p); arguments as in `draw_unseen`."""
     coef, covs, on_y, on_x, own, var = arguments
     _, seen, group, start, sign, x, _, w, w_start, weights, slopes, sizes, joint = data.arrays
-    out, mean = y.copy(), x @ coef.T
+    out, mean = _with_random_terms(y, seen), x @ coef.T
     for g, mask in enumerate(seen.astype(bool)):
         o, m, rows = np.flatnonzero(mask), np.flatnonzero(~mask), data.patterns.rows(g)
         if not len(m):
@@ -135,7 +141,9 @@ def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.n
             u, a = _means(these, full, x[here], w[here], arguments, w_start), on_y[np.ix_(these, m)]
             links = weights[these], slopes[these], sizes[these]
             inner = a @ rest @ a.T
-            if len(these) > 2:
+            if joint[g, these[0]] == 2:
+                on_mean = _kernel("factor_mean_slopes")(u, inner, var[these], sign[g, these], sizes[these] > 1)
+            elif len(these) > 2:
                 on_mean = _kernel("all_mean_slopes")(u, inner, var[these], sign[g, these])
             else:
                 on_mean = _kernel("mean_slopes")(u, np.diag(inner), inner[0, 1], var[these], sign[g, these], *links)
@@ -151,7 +159,12 @@ def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.n
                 _pull(u, a @ rest @ a, var[k], sign[g, k], weights[k, : sizes[k]], slopes[k, : sizes[k]]), rest @ a
             )
         out[np.ix_(rows, m)] = full[:, m] + moved
-    return out
+    return out[:, : y.shape[1]]
+
+
+def _with_random_terms(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Copy y (n, p), with a column that nobody sees for each random term that the kernel has."""
+    return np.hstack([y, np.full((len(y), seen.shape[1] - y.shape[1]), np.nan)])
 
 
 def _alone(on_unseen: np.ndarray, sign: np.ndarray, these: np.ndarray) -> list[int]:
@@ -230,6 +243,17 @@ def _given_all(deviation: np.ndarray, together: tuple, error: np.ndarray, rng: n
     inner = a @ rest @ a.T
     gap = _kernel("draw_all")(u, inner, t, sign, rng) - u - deviation @ a.T - np.sqrt(t) * error
     return np.linalg.solve(inner + np.diag(t), gap.T).T @ a @ rest
+
+
+def _given_factors(deviation: np.ndarray, shared: tuple, rng: np.random.Generator) -> np.ndarray:
+    """`_given_sign` for propensities that read random terms alone: the factors given the signs, then the rest."""
+    u, a, rest, t, sign, logistic = shared
+    loading, rank = _kernel("roots")(a @ rest @ a.T)
+    if not rank:
+        return np.zeros(deviation.shape)
+    factor = np.linalg.pinv(loading[:, :rank]) @ a  # the factors are linear in the unseen values: (rank, m)
+    drawn = _kernel("draw_factors")(u, a @ rest @ a.T, t, sign, logistic, rng)[:, :rank]
+    return (drawn - deviation @ factor.T) @ (factor @ rest)
 
 
 def _root(cov: np.ndarray) -> np.ndarray:

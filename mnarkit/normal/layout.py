@@ -8,12 +8,14 @@ from mnarkit.data import IncompleteData
 from mnarkit.families import LINKS
 from mnarkit.formula import Design, design, parse
 from mnarkit.normal.declared import Amount, amounts_of
-from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave
+from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave, sharing_of
 from mnarkit.normal.patterns import Patterns, cross_products, group_rows
 from mnarkit.normal.structure import Structure, structure_of
+from mnarkit.spec.data_models import DataModel, Growth
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
+from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = [
@@ -46,7 +48,7 @@ class Designs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Indicator:
-    """A modelled indicator: `missing_y` (selection), `recorded_y` (Heckman), or `dropout`, one a wave.
+    """A modelled indicator: `missing_y` (selection), `recorded_y` (Heckman), or `dropout` or `missing`, one a wave.
 
     Attributes
     ----------
@@ -59,7 +61,7 @@ class Indicator:
     w : (n, r) array
         Its fully seen predictors.
     hazard : Hazard or None
-        The waves of a dropout model.
+        The waves of a dropout or shared-parameter model.
     """
 
     name: str
@@ -117,6 +119,11 @@ class Layout:
     structure: Structure | None = None
 
     @property
+    def hidden(self) -> int:
+        """How many random terms the kernel has as columns, after the modelled ones; nobody sees them."""
+        return max((i.hazard.hidden for i in self.indicators if i.hazard is not None), default=0)
+
+    @property
     def seen(self) -> np.ndarray:
         """Which modelled cells are recorded, (n, p)."""
         return ~np.isnan(self.y)
@@ -130,25 +137,36 @@ class Layout:
 def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     """Build the design of the data model and of each indicator on the table of the fit."""
     modelled = spec.model.columns
-    dropout = next((b for b in spec.selections if isinstance(b, Dropout)), None)
+    waves = next((b for b in spec.selections if isinstance(b, (Dropout, SharedParameter))), None)
     return Designs(
         design(spec.model.predictors, data),
         tuple(design(parse(b.formula), data, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
         tuple(float(np.nanstd(data.number(c), ddof=1)) if data.seen(c).sum() > 1 else np.nan for c in modelled),
-        () if dropout is None else leaving_waves(dropout, data),
+        () if waves is None else leaving_waves(waves, data),
     )
 
 
-def _unseen_names(belief: Selection | Heckman | Dropout, modelled: tuple[str, ...]) -> tuple[str, ...]:
+def _unseen_names(
+    belief: Selection | Heckman | Dropout | SharedParameter, modelled: tuple[str, ...]
+) -> tuple[str, ...]:
+    if isinstance(belief, SharedParameter):
+        return RANDOM_TERMS
     return (CURRENT, PREVIOUS) if isinstance(belief, Dropout) else modelled
 
 
-def leaving_waves(belief: Dropout, data: IncompleteData) -> tuple[int, ...]:
-    """Find the waves with a hazard: all but the first; with own intercepts, those at which somebody leaves."""
-    waves = range(1, len(belief.waves))
+def leaving_waves(belief: Dropout | SharedParameter, data: IncompleteData) -> tuple[int, ...]:
+    """Find the waves with a hazard: all but the first; with own intercepts, those at which somebody leaves.
+
+    Of every hole: all waves; with own intercepts, those that some rows have and some lack.
+    """
+    seen = np.column_stack([data.seen(c) for c in belief.waves])
+    every_hole = isinstance(belief, SharedParameter) and belief.of == "missing"
+    waves = range(0 if every_hole else 1, len(belief.waves))
     if "Intercept" not in belief.by_wave:
         return tuple(waves)
-    left = leaving_wave(np.column_stack([data.seen(c) for c in belief.waves]))
+    if every_hole:
+        return tuple(t for t in waves if 0 < seen[:, t].sum() < len(seen))
+    left = leaving_wave(seen)
     return tuple(t for t in waves if (left == t).any())
 
 
@@ -163,7 +181,7 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         y=y,
         x=designs.model.rebuild(data),
         indicators=tuple(
-            _indicator(b, d, columns, data, designs.leaving)
+            _indicator(b, d, spec.model, data, designs.leaving)
             for b, d in zip(spec.selections, designs.indicators, strict=True)
         ),
         amounts=amounts_of(spec, data, designs.recorded_sd),
@@ -179,16 +197,21 @@ def _values(data: IncompleteData, column: str) -> np.ndarray:
 
 
 def _indicator(
-    belief: Selection | Heckman | Dropout,
+    belief: Selection | Heckman | Dropout | SharedParameter,
     built: Design,
-    columns: tuple[str, ...],
+    model: DataModel,
     data: IncompleteData,
     leaving: tuple[int, ...],
 ) -> Indicator:
-    if isinstance(belief, Dropout):
-        hazard = hazard_of(belief, columns, built.names, leaving)
+    columns = model.columns
+    if isinstance(belief, (Dropout, SharedParameter)):
+        curve = model.curve if isinstance(model, Growth) else ()
+        if isinstance(belief, Dropout):
+            hazard = hazard_of(belief, columns, built.names, leaving)
+        else:
+            hazard = sharing_of(belief, columns, curve, built.names, leaving)
         w = built.rebuild(data)
-        return Indicator("dropout", hazard.order[-1], False, belief.link, hazard.terms, (), w, built.names, hazard)
+        return Indicator(hazard.of, hazard.order[-1], False, belief.link, hazard.terms, (), w, built.names, hazard)
     recorded = isinstance(belief, Heckman)
     in_formula = {c for term in parse(belief.formula).terms if term.bare for c in term.columns}
     slopes = tuple(j for j, c in enumerate(columns) if c in in_formula)
@@ -254,10 +277,11 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
     x = np.hstack([layout.x, *(_amount_columns(layout, i, rows) for _, i, rows in pieces)])
     indicators = layout.indicators
     rows = np.arange(len(x)) if indicators or keep_empty_rows else np.flatnonzero(layout.seen.any(axis=1))
-    seen = layout.seen[rows]
+    y = np.hstack([layout.y, np.full((len(x), layout.hidden), np.nan)])
+    seen = ~np.isnan(y[rows])
     patterns = group_rows(seen, group[rows])
     patterns = replace(patterns, order=rows[patterns.order])
-    everything = cross_products(x, layout.y, patterns) if products else np.zeros((len(patterns.group), 0, 0))
+    everything = cross_products(x, y, patterns) if products else np.zeros((len(patterns.group), 0, 0))
     per_row = slice(None) if indicators or keep_empty_rows else slice(0)
     order = patterns.order[per_row]
     each = [i.w for i in indicators for _ in range(i.n_rows)]
@@ -269,7 +293,7 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
         patterns.start,
         np.hstack([np.zeros((len(patterns.seen), 0)), *(i.signs(patterns.seen) for i in indicators)]),
         np.ascontiguousarray(x[order]),
-        np.nan_to_num(layout.y[order]),
+        np.nan_to_num(y[order]),
         np.ascontiguousarray(w[order]),
         np.concatenate([[0], np.cumsum([one.shape[1] for one in each])]).astype(np.int64),
         *_links(indicators),
@@ -290,16 +314,18 @@ def _amount_columns(layout: Layout, i: int, rows: np.ndarray) -> np.ndarray:
 
 
 def joint_propensities(indicators: tuple[Indicator, ...], seen: np.ndarray) -> np.ndarray:
-    """Say which propensities are correlated given what is seen, for each row of a (G, p) mask: (G, K) of 0 and 1.
+    """Say which propensities are correlated given what is seen, for each row of a (G, p) mask: (G, K) of 0 to 2.
 
-    They are those that read an unseen column, where several do: the unseen columns are correlated.
+    They are those that read an unseen column, where several do: the unseen columns are correlated. 2 says that they
+    read random terms alone, and are independent given one or two numbers.
     """
     unseen = np.zeros((len(seen), 0), dtype=bool)
     for indicator in indicators:
         reads = np.array([[j in columns for j in range(seen.shape[1])] for columns in indicator.reads])
         asked = indicator.signs(seen) != 0
         unseen = np.hstack([unseen, asked & (~seen[:, None, :] & reads).any(axis=2)])
-    return (unseen & (unseen.sum(axis=1, keepdims=True) > 1)).astype(np.int64)
+    hidden = [i.hazard is not None and i.hazard.hidden > 0 for i in indicators for _ in range(i.n_rows)]
+    return (unseen & (unseen.sum(axis=1, keepdims=True) > 1)) * np.where(hidden, 2, 1).astype(np.int64)
 
 
 def _links(indicators: tuple[Indicator, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -79,8 +79,8 @@ def loglik_and_gradient(
     w_start, weights, slopes, sizes : (K + 1,), (K, J), (K, J), (K,) arrays
         The columns of w of indicator k, and its link as a mixture of probits.
     joint : (G, K) array
-        1 where the propensity is correlated, given what pattern g sees, with the others of that pattern that have 1;
-        these are left out here, and added by `together`.
+        1 where the propensity is correlated, given what pattern g sees, with the others of that pattern that have 1, or
+        2 where they are by random terms alone; these are left out here, and added by `together`.
 
     Returns
     -------

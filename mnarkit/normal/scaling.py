@@ -48,6 +48,8 @@ def _standard_indicator(
     made = replace(indicator, w=indicator.w @ w_map)
     if indicator.hazard is None:
         return made, w_map, w_scale
+    more = indicator.hazard.hidden  # random terms have mean 0, and the scale that all waves of a growth curve share
+    center, scale = np.append(center, np.zeros(more)), np.append(scale, np.full(more, scale[0]))
     maps, own, unit = standard_maps(indicator.hazard, indicator.w_terms, w_map, center, scale)
     return replace(made, hazard=replace(indicator.hazard, maps=maps)), own, unit
 

@@ -2,6 +2,7 @@
 
 Notation of `likelihood`; C is the covariance of A_j'y over the propensities of a row given y_o; together their signs
 have the probability of an orthant. C enters by v alone: C_jk = (v of A_j + A_k, less v of A_j and of A_k) / 2.
+Where `joint` is 2 the propensities read random terms alone: C has rank one or two, and `factors` integrates over those.
 """
 
 import hashlib
@@ -10,8 +11,9 @@ from pathlib import Path
 import numba
 import numpy as np
 
+from mnarkit.normal.factors import FACTORS_KEY, log_factor_signs, roots
 from mnarkit.normal.lattice import log_all_signs
-from mnarkit.normal.likelihood import KERNEL_KEY, loglik_and_gradient, unit_loglik, unpack
+from mnarkit.normal.likelihood import loglik_and_gradient, unit_loglik, unpack
 from mnarkit.normal.orthants import log_two_signs
 from mnarkit.normal.propensity import chain_rule, covariance_of_two, invert_seen, propensity, split
 
@@ -47,8 +49,10 @@ def row_means(row, members, on_x, on_y, c, x, y, w, w_start, u):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def log_orthant(u, C, t, sign, weights, slopes, sizes, g_u, g_C, g_t):
-    """Log P(all signs), and its derivatives in u, in C (above and on the diagonal) and in t."""
+def log_orthant(u, C, L, rank, t, sign, weights, slopes, sizes, g_u, g_C, g_t):
+    """Log P(all signs), and its derivatives in u, in C (on and above the diagonal) and in t; rank < 0: no factors."""
+    if rank >= 0:
+        return log_factor_signs(u, L, rank, t, sign, sizes > 1, g_u, g_C, g_t)
     if len(u) > 2:
         return log_all_signs(u, C, t, sign, g_u, g_C, g_t)
     out = np.empty(7)
@@ -60,9 +64,15 @@ def log_orthant(u, C, t, sign, weights, slopes, sizes, g_u, g_C, g_t):
 
 
 @numba.njit(cache=True, error_model="numpy")
+def factors_of(C, kind):
+    """Give L and the rank of C where the propensities read random terms alone, and else a rank of -1."""
+    return roots(C) if kind == 2 else (np.zeros((len(C), 2)), -1)
+
+
+@numba.njit(cache=True, error_model="numpy")
 def add_signs_together(
-    S, B, A, D, c, t, o, m, k, inv, members, first, end, sign, x, y, w, w_start, weights, slopes, sizes, dB, dS, dA, dD,
-    dc, dt,
+    kind, S, B, A, D, c, t, o, m, k, inv, members, first, end, sign, x, y, w, w_start, weights, slopes, sizes, dB, dS,
+    dA, dD, dc, dt,
 ):  # fmt: skip
     """Add the gradient of log P(signs of the members) over the rows from first to end; its value."""
     p, q, d = len(S), x.shape[1], len(members)
@@ -70,12 +80,13 @@ def add_signs_together(
     link = weights[members], slopes[members], sizes[members]
     omega, on_x, on_y, C = np.empty((d, p)), np.empty((d, q)), np.empty((d, p)), np.empty((d, d))
     read_together(S, B, a, D[members], o, m, k, inv, omega, on_x, on_y, C)
+    L, rank = factors_of(C, kind)
     u, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
     g_x, g_y, total_C = np.zeros((d, q)), np.zeros((d, p)), np.zeros((d, d))
     value = 0.0
     for row in range(first, end):
         row_means(row, members, on_x, on_y, c, x, y, w, w_start, u)
-        value += log_orthant(u, C, t_here, sign_here, *link, g_u, g_C, g_t)
+        value += log_orthant(u, C, L, rank, t_here, sign_here, *link, g_u, g_C, g_t)
         for j in range(d):
             for l in range(q):
                 g_x[j, l] += g_u[j] * x[row, l]
@@ -113,17 +124,18 @@ def carry_back(S, B, a, o, m, k, inv, members, omega, g_x, g_y, g_C, dB, dS, dA,
 
 @numba.njit(cache=True, error_model="numpy")
 def signs_together(
-    S, B, A, D, c, t, o, m, k, inv, members, first, end, sign, x, y, w, w_start, weights, slopes, sizes, out
+    kind, S, B, A, D, c, t, o, m, k, inv, members, first, end, sign, x, y, w, w_start, weights, slopes, sizes, out
 ):
     """Add log P(signs of the members) of each row from first to end to out."""
     p, q, d = len(S), x.shape[1], len(members)
     omega, on_x, on_y, C = np.empty((d, p)), np.empty((d, q)), np.empty((d, p)), np.empty((d, d))
     read_together(S, B, A[members], D[members], o, m, k, inv, omega, on_x, on_y, C)
+    L, rank = factors_of(C, kind)
     link = weights[members], slopes[members], sizes[members]
     u, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
     for row in range(first, end):
         row_means(row, members, on_x, on_y, c, x, y, w, w_start, u)
-        out[row] += log_orthant(u, C, t[members], sign[members], *link, g_u, g_C, g_t)
+        out[row] += log_orthant(u, C, L, rank, t[members], sign[members], *link, g_u, g_C, g_t)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -146,8 +158,8 @@ def loglik_and_gradient_together(
         k, at = split(seen[g], o, m), group[g]
         invert_seen(S[at], o, k, chol, root, inv)
         value += add_signs_together(
-            S[at], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y, w, w_start, weights,
-            slopes, sizes, dB, dS[at], dA, dD, dc, dt,
+            joint[g, members[0]], S[at], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y,
+            w, w_start, weights, slopes, sizes, dB, dS[at], dA, dD, dc, dt,
         )  # fmt: skip
     return value, dB, dS, dA, dD, dc, dt
 
@@ -174,10 +186,10 @@ def unit_loglik_together(
         k, at = split(seen[g], o, m), group[g]
         invert_seen(S[at], o, k, chol, root, inv)
         signs_together(
-            S[at], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y, w, w_start, weights,
-            slopes, sizes, out,
+            joint[g, members[0]], S[at], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y,
+            w, w_start, weights, slopes, sizes, out,
         )  # fmt: skip
 
 
 _SOURCES = [Path(__file__).with_name(f"{name}.py") for name in ("together", "lattice", "orthants")]
-TOGETHER_KEY = hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES) + KERNEL_KEY.encode()).hexdigest()
+TOGETHER_KEY = hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES) + FACTORS_KEY.encode()).hexdigest()

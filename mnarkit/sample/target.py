@@ -26,6 +26,7 @@ from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
+from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Equation", "Target"]
@@ -82,6 +83,8 @@ class Target:
         """Lay a checked spec out; None where it has something that is not written here."""
         data = fitted_table(spec, data)
         layout = lay_out(spec, data, designs_of(spec, data))
+        if layout.hidden:  # random terms that indicators read
+            return None
         standard, scaling = standardise(layout)
         rows = kernel_data(standard)
         blocks, equations = _free_parameters(spec, standard, scaling)
@@ -225,7 +228,7 @@ def _data_model(model: DataModel, layout: Layout, scaling: Scaling) -> list[Bloc
 
 
 def _equation(
-    belief: Selection | Heckman | Dropout, indicator: Indicator, scaling: Scaling, k: int
+    belief: Selection | Heckman | Dropout | SharedParameter, indicator: Indicator, scaling: Scaling, k: int
 ) -> tuple[list[Block], Equation, list[Block]]:
     declared = prior_table(belief.priors)
     priors = {name: prior for name, prior in declared.items() if name != "rho"}

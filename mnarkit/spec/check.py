@@ -11,6 +11,7 @@ from mnarkit.formula import Formula, design, parse
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.check_amounts import check_amounts, check_model_amounts
 from mnarkit.spec.check_dropout import check_dropout, dropout_identified, unseen_in_hazards
+from mnarkit.spec.check_shared import check_shared, over_random_terms, shared_identified
 from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
@@ -18,6 +19,7 @@ from mnarkit.spec.events import check_reference, events_of, fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
+from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = [
@@ -74,6 +76,8 @@ def _beliefs(spec: Spec, data: IncompleteData) -> None:
     for belief in spec.selections:
         if isinstance(belief, Dropout):
             check_dropout(belief, spec.model.columns, data)
+        elif isinstance(belief, SharedParameter):
+            check_shared(belief, data)
         else:
             _selection(belief, spec.model, data, holes)
     for belief in spec.pattern_mixtures:
@@ -125,6 +129,7 @@ def named_columns(spec: Spec) -> list[str]:
     amounts = [c for b in spec.pattern_mixtures for c in b.components]
     wheres = [c.where for c in amounts if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
+    waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
     used = [c for f in formulas for t in f.terms for c in sorted(t.columns) if c not in waves]
     named = [*spec.model.columns, *used]
     groups = [c.by for c in amounts if c.by is not None]
@@ -229,17 +234,21 @@ def _reading(spec: Spec, data: IncompleteData) -> tuple[np.ndarray, np.ndarray]:
 
     Those that do are correlated given what is seen.
     """
-    if not spec.selections:
+    beliefs = [b for b in spec.selections if not isinstance(b, SharedParameter)]  # those are integrated otherwise
+    if not beliefs:
         return np.zeros((data.n, 0), dtype=bool), np.zeros(0, dtype=bool)
     columns = spec.model.columns
     seen = np.column_stack([data.seen(c) for c in columns])
-    each = [(rows, b.link == "logit") for b in spec.selections for rows in _with_unseen(b, columns, seen)]
+    each = [(rows, b.link == "logit") for b in beliefs for rows in _with_unseen(b, columns, seen)]
     reading = np.array([rows for rows, _ in each], dtype=bool).reshape(len(each), data.n).T
     return reading, np.array([logit for _, logit in each], dtype=bool)
 
 
 def orthants(spec: Spec, data: IncompleteData) -> tuple[str, ...]:
     """Say in a sentence how rows with correlated propensities are computed; nothing if there are none."""
+    shared = next((b for b in spec.selections if isinstance(b, SharedParameter)), None)
+    if shared is not None:
+        return (over_random_terms(shared),)
     together = _reading(spec, data)[0].sum(axis=1)
     two, more = int((together == 2).sum()), int((together > 2).sum())
     ways = (
@@ -272,10 +281,13 @@ def _reads(belief: Selection | Heckman, columns: tuple[str, ...]) -> list[int]:
 
 def identification(spec: Spec) -> tuple[str, ...]:
     """Say in a sentence per selection model which columns, if any, identify it."""
-    return tuple(
-        dropout_identified(b, spec.model) if isinstance(b, Dropout) else _identified(b, spec.model)
-        for b in spec.selections
-    )
+    return tuple(_identified_by(b, spec.model) for b in spec.selections)
+
+
+def _identified_by(belief: Selection | Heckman | Dropout | SharedParameter, model: DataModel) -> str:
+    if isinstance(belief, SharedParameter):
+        return shared_identified(belief)
+    return dropout_identified(belief, model) if isinstance(belief, Dropout) else _identified(belief, model)
 
 
 def _identified(belief: Selection | Heckman, model: DataModel) -> str:

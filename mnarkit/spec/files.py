@@ -16,13 +16,14 @@ from mnarkit.spec.missingness import MAR, Heckman, Selection
 from mnarkit.spec.odds_ratio import OddsRatio
 from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
 from mnarkit.spec.reference import Reference
+from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec
 from mnarkit.spec.text import MAX_BYTES, parse_json, parse_yaml
 
 __all__ = ["from_dict", "from_json", "from_yaml", "read_spec", "to_dict", "to_json", "to_yaml"]
 
 _MODELS = (Regression, MvNormal, Growth)
-_BELIEFS = (MAR, Selection, Heckman, Dropout, PatternMixture, Reference)
+_BELIEFS = (MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference)
 _COMPONENTS = (Shift, Scale, OddsRatio)
 _FILE_KEYS = ("mnarkit_spec", "because", "model", "missingness")
 _NAMES = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true/false"}

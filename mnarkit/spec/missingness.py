@@ -10,6 +10,7 @@ from mnarkit.priors import Amount, Prior, PriorItems, prior_items
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
+from mnarkit.spec.shared import SharedParameter
 
 __all__ = ["MAR", "Heckman", "Missingness", "Selection"]
 
@@ -183,7 +184,7 @@ class Heckman:
         return f"Heckman {self.formula}"
 
 
-type Missingness = MAR | Selection | Heckman | Dropout | PatternMixture | Reference
+type Missingness = MAR | Selection | Heckman | Dropout | SharedParameter | PatternMixture | Reference
 
 
 def _indicator(text: object, kind: str, what: str) -> Formula:

@@ -3,17 +3,19 @@
 from dataclasses import dataclass
 
 from mnarkit.errors import SpecError
+from mnarkit.spec.check_shared import shared_model
 from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import to_json, to_yaml
 from mnarkit.spec.missingness import MAR, Heckman, Missingness, Selection
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
+from mnarkit.spec.shared import SharedParameter
 
 __all__ = ["Spec", "require_spec"]
 
-_BELIEFS = (MAR, Selection, Heckman, Dropout, PatternMixture, Reference)
-_OF_INDICATORS = (Selection, Heckman, Dropout)
+_BELIEFS = (MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference)
+_OF_INDICATORS = (Selection, Heckman, Dropout, SharedParameter)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -24,7 +26,7 @@ class Spec:
     ----------
     model : Regression, MvNormal or Growth
         The data model.
-    *missingness : MAR, Selection, Heckman, Dropout, PatternMixture or Reference
+    *missingness : MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture or Reference
         The beliefs, at most one selection model a column; none is MAR. Holes that no belief names are taken as
         ignorable given the values seen and the other indicators.
     because : str
@@ -55,14 +57,16 @@ class Spec:
         wrong = [b for b in missingness if not isinstance(b, _BELIEFS)]
         if wrong:
             raise SpecError(
-                f"a belief is MAR, Selection, Heckman, Dropout, PatternMixture or Reference, not {wrong[0]!r}"
+                "a belief is MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture or Reference, not "
+                f"{wrong[0]!r}"
             )
         if not isinstance(because, str):
             raise SpecError(f"because= is a reason in words, not {because!r}")
-        beliefs = missingness or (MAR(),)
+        beliefs = tuple(_with_waves(model, b) for b in missingness) or (MAR(),)
         _one_selection_each(beliefs)
         _modelled_columns(model, beliefs)
         _one_reference(beliefs)
+        _shared_alone(beliefs)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "missingness", tuple(beliefs))
         object.__setattr__(self, "because", because)
@@ -73,7 +77,7 @@ class Spec:
         return all(isinstance(b, MAR) for b in self.missingness)
 
     @property
-    def selections(self) -> tuple[Selection | Heckman | Dropout, ...]:
+    def selections(self) -> tuple[Selection | Heckman | Dropout | SharedParameter, ...]:
         """The beliefs with a model of an indicator, in order."""
         return tuple(b for b in self.missingness if isinstance(b, _OF_INDICATORS))
 
@@ -110,7 +114,7 @@ class Spec:
             lines += [f"  because     {belief.because}"] if belief.because else []
         named = {c for b in self.missingness for c in b.columns}
         free = [c for c in self.model.columns if c not in named]
-        if any(isinstance(b, Dropout) for b in self.missingness):
+        if any(isinstance(b, Dropout) or _of_leaving(b) for b in self.missingness):
             free = [*free, "any wave before leaving"] if free else ["any wave before leaving"]
         if free and not self.is_mar and self.reference is None:
             lines.append(f"Ignorable     holes in {', '.join(free)}: given the values seen and the other indicators")
@@ -153,6 +157,26 @@ def _one_selection_each(beliefs: tuple[Missingness, ...]) -> None:
     if len(beliefs) > 1 and any(isinstance(b, MAR) for b in beliefs):
         raise SpecError(
             "MAR() stands beside another belief; columns that no belief names are ignorable anyway, leave MAR() out"
+        )
+
+
+def _with_waves(model: DataModel, belief: Missingness) -> Missingness:
+    """Name the waves of a shared-parameter model that takes all of its growth model."""
+    return shared_model(model, belief) if isinstance(belief, SharedParameter) else belief
+
+
+def _of_leaving(belief: Missingness) -> bool:
+    return isinstance(belief, SharedParameter) and belief.of == "dropout"
+
+
+def _shared_alone(beliefs: tuple[Missingness, ...]) -> None:
+    shared = [b for b in beliefs if isinstance(b, SharedParameter)]
+    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.components if c.of == "model"]
+    others = [*(b for b in beliefs if isinstance(b, _OF_INDICATORS) and b not in shared), *inside, *shared[1:]]
+    if shared and others:
+        raise SpecError(
+            f"{others[0]} and {shared[0]} stand in one spec: their indicators are correlated by random terms and "
+            "unseen values at once, which is not supported; give them as two specs, or an amount with of='prediction'"
         )
 
 
