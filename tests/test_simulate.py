@@ -97,15 +97,16 @@ def row_loglik(spec: mk.Spec, table: pd.DataFrame, truth: dict) -> np.ndarray:
 
 
 def moved(truth: dict, seed: int) -> dict:
-    """A truth nearby: every number that is free to move, by a few hundredths."""
+    """A truth nearby: every number that is free to move, by a few hundredths or tenths."""
     rng, made = np.random.default_rng(seed), {}
     for name, value in truth.items():
         if "corr" in name and np.ndim(value) == 2:
-            made[name] = np.where(np.eye(len(value)) > 0, 1.0, np.array(value) * (1 + rng.normal(0, 0.05)))
+            made[name] = np.where(np.eye(len(value)) > 0, 1.0, np.array(value) * (1 + rng.normal(0, 0.1)))
         elif isinstance(value, dict):
-            made[name] = {k: v + rng.normal(0, 0.05) for k, v in value.items()}
+            made[name] = {k: v + rng.normal(0, 0.1) for k, v in value.items()}
         else:
-            made[name] = np.array(value) + rng.normal(0, 0.03, np.shape(value))
+            size = 0.2 if name.startswith(("missing", "recorded", "shift")) else 0.1 if "rho" in name else 0.05
+            made[name] = np.array(value) + rng.normal(0, size, np.shape(value))
     return made
 
 

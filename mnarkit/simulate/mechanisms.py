@@ -107,12 +107,12 @@ def _(belief: Dropout, k: int, world: World, seen: np.ndarray, rng: np.random.Ge
     assert hazard is not None
     beta = world.truth.numbers("dropout", hazard.terms)
     left, gone = seen.copy(), np.zeros(len(y), dtype=bool)
-    reached = dict(zip(hazard.at, zip(hazard.pairs, hazard.maps, strict=True), strict=True))
+    reached = dict(zip(hazard.at, zip(hazard.reading, hazard.maps, strict=True), strict=True))
     for t, column in enumerate(hazard.order):
         if t in reached:
-            (before, now), made = reached[t]
+            which, made = reached[t]
             on = made @ beta
-            eta = indicator.w @ on[:-2] + y[:, before] * on[-2] + y[:, now] * on[-1]
+            eta = indicator.w @ on[: -len(which)] + y[:, list(which)] @ on[-len(which) :]
             gone |= _happens(eta, belief.link, rng)
         left[gone, column] = False
     return left
