@@ -19,10 +19,12 @@ from .simulate import simulate
 from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
+from .spec.limits import Limits
 from .spec.missingness import MAR, Heckman, Selection
 from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
+from .spec.restriction import Restriction
 from .spec.shared import SharedParameter
 from .spec.spec import Spec
 from .strategies import register_strategy
@@ -47,6 +49,7 @@ __all__ = [
     "IncompleteData",
     "InverseWishart",
     "Jeffreys",
+    "Limits",
     "Logistic",
     "MvNormal",
     "OddsRatio",
@@ -56,6 +59,7 @@ __all__ = [
     "Prior",
     "Reference",
     "Regression",
+    "Restriction",
     "Ridge",
     "Scale",
     "Selection",

@@ -151,7 +151,7 @@ class Analyst:
         given = np.array([any(c in t.columns for t in parsed.terms) for c in self.layout.columns])
         hat = np.linalg.solve(built.matrix.T @ built.matrix, built.matrix.T)
         estimate = hat @ self.predicted(self.theta)[:, j]
-        plain = not (self.layout.indicators or self.layout.amounts or self.reference)
+        plain = not (self.layout.indicators or self.layout.amounts or self.reference or self.spec.limits)
         variance = (self._by_model if plain else self._by_influence)(built.matrix, hat, estimate, j, given)
         return pd.DataFrame({"term": built.names, "estimate": estimate, "std_error": np.sqrt(np.diag(variance))})
 

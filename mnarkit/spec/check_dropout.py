@@ -21,8 +21,10 @@ __all__ = [
 ]
 
 
-def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteData) -> None:
+def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteData, present: np.ndarray) -> None:
     """Check that people leave, in the order of the waves, and that the hazard can be read.
+
+    Present are the modelled cells that were measured, (n, p): recorded, or known up to limits.
 
     Raises
     ------
@@ -41,7 +43,8 @@ def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteDa
                 f"{unseen[0]!r} in {belief.formula!r} is a modelled column; a hazard reads the waves as current and "
                 "previous, and fully seen columns"
             )
-    seen = np.column_stack([data.seen(w) for w in belief.waves])
+    recorded = np.column_stack([data.seen(w) for w in belief.waves])
+    seen = present[:, [modelled.index(w) for w in belief.waves]]
     left = leaving_wave_of(seen)
     check_order(belief, seen, data.n)
     if not np.any((left > 0) & (left < seen.shape[1])):
@@ -49,7 +52,7 @@ def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteDa
             f"nobody leaves after the first wave: no row of {data.n} has a last run of holes in "
             f"{', '.join(belief.waves[1:])}; leave Dropout out"
         )
-    _come_back(belief, seen, left, data.n)
+    _come_back(belief, recorded, seen, left, data.n)
     built = design(belief.parsed, data, leave_out=(CURRENT, PREVIOUS))
     full_rank(built.matrix, built, f"the predictors in {belief.formula!r}")
     reads = [n for n, used in zip((PREVIOUS, CURRENT), belief.reads, strict=True) if used]
@@ -85,9 +88,9 @@ def check_order(belief: Dropout | SharedParameter, seen: np.ndarray, n: int) -> 
         )
 
 
-def _come_back(belief: Dropout, seen: np.ndarray, left: np.ndarray, n: int) -> None:
+def _come_back(belief: Dropout, recorded: np.ndarray, seen: np.ndarray, left: np.ndarray, n: int) -> None:
     gaps = ~seen & (np.arange(seen.shape[1])[None, :] < left[:, None])
-    many = np.sum(unseen_in_hazards(belief, seen), axis=0) > 2
+    many = (np.sum(unseen_in_hazards(belief, recorded, seen), axis=0) > 2) & gaps.any(axis=1)
     if many.any():
         raise DataError(
             f"{int(gaps.any(axis=1).sum())} of {n} rows come back after a hole ({int(gaps.sum())} holes before the "
@@ -118,9 +121,9 @@ def check_prior(belief: Dropout | SharedParameter, name: str, prior: Prior | flo
         raise SpecError(f"the prior of {name!r} is at the centre of the predictors; unit='raw' is not for it")
 
 
-def unseen_in_hazards(belief: Dropout, seen: np.ndarray) -> list[np.ndarray]:
-    """Find, by wave, the rows at risk whose hazard depends on an unseen value; seen is (n, waves)."""
-    left = leaving_wave_of(seen)
+def unseen_in_hazards(belief: Dropout, seen: np.ndarray, present: np.ndarray) -> list[np.ndarray]:
+    """Find, by wave, the rows at risk whose hazard depends on an unseen value; seen and present are (n, waves)."""
+    left = leaving_wave_of(present)
     previous, current = belief.reads
     found = []
     for t in range(1, seen.shape[1]):
