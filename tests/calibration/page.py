@@ -22,8 +22,8 @@ intercept, so that no prior depends on the table. Tables in which too little is 
 again: that is a rule on the data alone, which leaves the ranks uniform.
 
 {tune} warm-up draws and {draws} draws of one chain a table, every {thin}th of them compared. *ECDF* is the test with
-simultaneous bands (Säilynoja, Bürkner & Vehtari 2022), *χ²* has 20 bins; both columns give the smallest p of all parameters
-of the model and, in brackets, that p times the number of parameters (Bonferroni). A p below 1/2001 cannot be seen.
+simultaneous bands (Säilynoja, Bürkner & Vehtari 2022), *χ²* has 20 bins; both columns give the smallest p of all
+parameters of the model and, in brackets, that p times their number (Bonferroni). A p below 1/2001 cannot be seen.
 
 | mechanism | data sets | rows | parameters | ECDF | χ² | divergences a set |
 |---|---|---|---|---|---|---|

@@ -11,7 +11,7 @@ _SIMULATED, _BINS = 2000, 20
 
 
 def farthest(ranks: np.ndarray, most: int) -> float:
-    """The smallest two-sided tail probability of the ECDF over all points (Säilynoja, Bürkner & Vehtari 2022, eq. 8)."""
+    """The smallest two-sided tail probability of the ECDF over all points (Säilynoja, Bürkner & Vehtari 2022)."""
     n, points = len(ranks), np.arange(1, most + 1) / (most + 1)
     below = np.searchsorted(np.sort(ranks), np.arange(1, most + 1), side="left")
     under, over = stats.binom.cdf(below, n, points), stats.binom.sf(below - 1, n, points)

@@ -89,10 +89,8 @@ def ranks_of(scenario: Scenario, sets: int, file: Path) -> pd.DataFrame:
     """Run what the file does not hold yet, one line of JSON a data set."""
     done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     known = {row["set"] for row in done}
-    nominal = Target.of(
-        scenario.spec,
-        IncompleteData.of(mk.simulate(scenario.spec, scenario.nominal, data=predictors(scenario), seed=1)),
-    )
+    first = mk.simulate(scenario.spec, scenario.nominal, data=predictors(scenario), seed=1)
+    nominal = Target.of(scenario.spec, IncompleteData.of(first))
     assert nominal is not None
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as out:
