@@ -192,6 +192,15 @@ def test_options_that_make_no_rows_are_refused(options, says):
         mk.simulate(*CASES["probit"], **options)
 
 
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(mk.errors.SpecError, match="simulate draws from normal data models"):
+        mk.simulate(mk.Spec(mk.Regression("y ~ x", family="poisson")), {}, n=10)
+    with pytest.raises(mk.errors.SpecError, match="no mechanism is registered for Limits"):
+        mk.simulate(mk.Spec(Y, mk.Limits("y", low=0.0)), ONE, n=10)
+    with pytest.raises(mk.errors.SpecError, match="does not draw deaths"):
+        mk.simulate(mk.Spec(mk.MvNormal(*WAVES), mk.Dropout("current", waves=WAVES, death="died")), AR, n=10)
+
+
 def test_a_belief_without_a_model_of_the_holes_needs_a_table():
     with pytest.raises(mk.errors.SpecError, match="has no model of the holes: give data="):
         mk.simulate(*CASES["shift inside the model"], n=10)

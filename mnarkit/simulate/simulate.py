@@ -18,6 +18,7 @@ from mnarkit.simulate.truth import Truth, moments
 from mnarkit.spec.check import named_columns
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.growth import Growth
 from mnarkit.spec.spec import Spec, require_spec
 
@@ -81,6 +82,7 @@ def simulate(
     require_spec(spec)
     if not isinstance(truth, Mapping):
         raise SpecError(f"truth= is a mapping of parameters by name, not {type(truth).__name__}")
+    _can_be_drawn(spec)
     rng = np.random.default_rng(checked_seed(seed))
     table = _rows(spec, n, data, rng)
     values, seen, frame = draw_table(spec.model, spec, Truth(truth), table, rng)
@@ -89,6 +91,13 @@ def simulate(
         frame[column] = values[:, j]
         made[column] = np.where(seen[:, j], values[:, j], np.nan)
     return (made, frame) if complete else made
+
+
+def _can_be_drawn(spec: Spec) -> None:
+    if engine_of(spec) == "factored":
+        raise SpecError(f"simulate draws from normal data models; {spec.model} is factored")
+    if any(isinstance(b, Dropout) and b.death for b in spec.missingness):
+        raise SpecError("simulate does not draw deaths: give the Dropout without death=")
 
 
 def _rows(spec: Spec, n: int | None, data: object | None, rng: np.random.Generator) -> pd.DataFrame:
