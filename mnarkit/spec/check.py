@@ -15,7 +15,7 @@ from mnarkit.spec.check_dropout import check_dropout, dropout_identified
 from mnarkit.spec.check_restriction import monotone_lengths
 from mnarkit.spec.check_shared import check_shared, shared_identified
 from mnarkit.spec.collinear import check_undetermined, full_rank
-from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.data_models import DataModel, formulas_of, regression_of
 from mnarkit.spec.death import check_death, death_waves, still_there
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
@@ -135,7 +135,7 @@ def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None
 
 def named_columns(spec: Spec) -> list[str]:
     """List the columns of the table that a spec names."""
-    formulas = [spec.model.predictors, *(parse(b.formula) for b in spec.selections)]
+    formulas = [*formulas_of(spec.model), *(parse(b.formula) for b in spec.selections)]
     wheres = [c.where for c in (*spec.amounts, *spec.limits) if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
     waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
@@ -238,8 +238,9 @@ def _identified_by(belief: Selection | Heckman | Dropout | SharedParameter, mode
 
 def _identified(belief: Selection | Heckman, model: DataModel) -> str:
     column = belief.columns[0]
-    data_model, indicator = _seen_columns(model.predictors, model), _seen_columns(parse(belief.formula), model)
-    others = {c for c in model.columns if c != column}
+    own = regression_of(model, column)
+    data_model, indicator = (_seen_columns(f, own) for f in (own.predictors, parse(belief.formula)))
+    others = {c for c in own.columns if c != column}
     read = {c for t in parse(belief.formula).terms for c in t.columns}
     if not isinstance(belief, Heckman) and column not in read:
         tail = " (given the unseen values of the other columns that it reads)" if read & others else ""
@@ -259,7 +260,7 @@ def _identified(belief: Selection | Heckman, model: DataModel) -> str:
         what = (
             "the normal shape of the errors"
             if isinstance(belief, Heckman)
-            else f"the normal shape of {column} and the {belief.link} link"
+            else f"the {getattr(own, 'family', 'normal')} shape of {column} and the {belief.link} link"
         )
         return (
             f"{belief.formula!r} is identified by (iii) {what} alone, which the data can hardly check; "
