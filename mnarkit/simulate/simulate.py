@@ -94,7 +94,7 @@ def simulate(
 
 
 def _can_be_drawn(spec: Spec) -> None:
-    if engine_of(spec) == "factored":
+    if engine_of(spec).name == "factored":
         raise SpecError(f"simulate draws from normal data models; {spec.model} is factored")
     if any(isinstance(b, Dropout) and b.death for b in spec.missingness):
         raise SpecError("simulate does not draw deaths: give the Dropout without death=")
