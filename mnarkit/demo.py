@@ -117,7 +117,7 @@ def _fits(console: Console, wages: pd.DataFrame, seed: int) -> dict[str, Fit]:
     named = {"MAR": Spec(MODEL), "Heckman": HECKMAN, "selection": OMISSION}
     fits = {}
     for name, spec in named.items():
-        with _step(console, f"compile and sample {name}, 4 chains of 1,000"), warnings.catch_warnings():
+        with _step(console, f"sample {name}, 4 chains of 1,000"), warnings.catch_warnings():
             warnings.simplefilter("ignore", IdentificationWarning)  # the sentences are printed below the table
             fits[name] = sample(spec, wages, seed=seed, progress=False)
     return fits

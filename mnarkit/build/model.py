@@ -10,6 +10,7 @@ import pytensor.tensor
 from mnarkit.build.blocks import add_amounts, add_correlation, add_data_model, add_indicator, add_structure
 from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
+from mnarkit.normal.coords import coords_of
 from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
@@ -79,7 +80,7 @@ def build_parts(spec: Spec, data: IncompleteData) -> Built:
     layout = lay_out(spec, data, designs_of(spec, data))
     standard, scaling = standardise(layout)
     rows = kernel_data(standard)
-    with pm.Model(coords=_coords(layout)) as model:
+    with pm.Model(coords=coords_of(layout)) as model:
         coef, cov = _data_model(spec, standard, scaling)
         numbered = list(enumerate(zip(spec.selections, standard.indicators, strict=True)))
         betas = [add_indicator(b, i, scaling, k) for k, (b, i) in numbered]
@@ -124,18 +125,6 @@ def _data_model(spec: Spec, standard: Layout, scaling: Scaling) -> tuple[Any, An
         pm.Deterministic("random_corr", spread / (sd[:, None] * sd[None, :]), dims=("curve", "curve_2"))
     pm.Deterministic("residual_sd", scale * pieces.sd, dims=("column_name" if structure.by_wave else "common_sd",))
     return coef, cov
-
-
-def _coords(layout: Layout) -> dict[str, list[str]]:
-    coords = {"column_name": list(layout.columns), "term": list(layout.terms)}
-    if len(layout.columns) > 1:
-        coords["column_name_2"] = list(layout.columns)
-    structure = layout.structure
-    if structure is not None:
-        coords |= {"curve": list(structure.curve), "curve_2": list(structure.curve)} if structure.curve else {}
-        coords |= {} if structure.by_wave else {"common_sd": ["all"]}
-        coords |= {"lag": [str(k + 1) for k in range(structure.n_shape)]} if structure.basis is None else {}
-    return coords | {f"{i.name}_term": list(i.terms) for i in layout.indicators}
 
 
 def _in_own_units(coef: Any, cov: Any, layout: Layout, scaling: Scaling) -> None:

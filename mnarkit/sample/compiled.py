@@ -21,7 +21,7 @@ from mnarkit.sample.start import start_of
 from mnarkit.sample.tidy import statistics_of
 from mnarkit.spec.spec import Spec
 
-__all__ = ["draw_from_model", "draw_through_pymc"]
+__all__ = ["draw_from_model", "draw_through_pymc", "named_draws"]
 
 _COMPILED: OrderedDict[Hashable, Any] = OrderedDict()
 _KEPT = 16  # compiled models, each a few MB
@@ -76,7 +76,7 @@ def draw_from_model(
         store_unconstrained=True,
     )
     stats = tree["sample_stats"].to_dataset()
-    named = _named(stats["unconstrained_draw"].values, model)
+    named = named_draws(stats["unconstrained_draw"].values, model)
     return Drawn(named, statistics_of(tree), f"nutpie {nutpie.__version__}")
 
 
@@ -99,7 +99,7 @@ def _compile(model: pm.Model, start: dict[str, np.ndarray]) -> Any:
         return nutpie.compile_pymc_model(model, var_names=[], initial_points=points, jitter_rvs=jitter)
 
 
-def _named(unconstrained: np.ndarray, model: pm.Model) -> xr.Dataset:
+def named_draws(unconstrained: np.ndarray, model: pm.Model) -> xr.Dataset:
     """Every variable of the model that does not end in `_z`, computed from the unconstrained draws in one call.
 
     Interpreted on whole arrays: that is faster than compiling it.
@@ -116,11 +116,17 @@ def _named(unconstrained: np.ndarray, model: pm.Model) -> xr.Dataset:
     edges = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])[:-1]
     pieces = np.split(unconstrained.reshape(chains * draws, -1), edges, axis=1)
     made = function(*(v.reshape(chains * draws, *shape) for v, shape in zip(pieces, shapes, strict=True)))
+    made = [_for_all(m, v.ndim, chains * draws) for m, v in zip(made, wanted, strict=True)]
     dims = {v.name: ("chain", "draw", *(model.named_vars_to_dims.get(v.name) or _own_dims(v))) for v in wanted}
     data = {v.name: (dims[v.name], m.reshape(chains, draws, *m.shape[1:])) for v, m in zip(wanted, made, strict=True)}
     used = {d for names in dims.values() for d in names}
     coords = {name: list(labels) for name, labels in model.coords.items() if name in used and labels is not None}
     return xr.Dataset(data, coords={"chain": np.arange(chains), "draw": np.arange(draws), **coords})
+
+
+def _for_all(made: np.ndarray, ndim: int, count: int) -> np.ndarray:
+    """Repeat what does not depend on the draws, as a ρ that is given."""
+    return made if made.ndim > ndim else np.repeat(made[None], count, axis=0)
 
 
 def _own_dims(variable: Any) -> tuple[str, ...]:

@@ -1,22 +1,31 @@
 """sample: draws from the posterior of a spec, with the sentences that a reader needs beside them."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
+
+import lazy_loader
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import ConvergenceWarning, IdentificationWarning
 from mnarkit.fit import Fit, checked_seed
 from mnarkit.normal.layout import designs_of, lay_out
-from mnarkit.sample.compiled import draw_through_pymc
 from mnarkit.sample.convergence import troubles
+from mnarkit.sample.direct import draw_directly
 from mnarkit.sample.loglik import add_loglik
-from mnarkit.sample.settings import Settings
+from mnarkit.sample.settings import Drawn, Settings
+from mnarkit.sample.target import Target
 from mnarkit.sample.tidy import tree_of
 from mnarkit.spec.check import check, identification, orthants
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["sample"]
+
+# PyMC takes seconds to import; what is sampled directly does without it
+_compiled: Callable[[str], Any] = lazy_loader.attach(
+    "mnarkit.sample", submod_attrs={"compiled": ["draw_through_pymc"]}
+)[0]
 
 
 def sample(
@@ -84,7 +93,7 @@ def sample(
     rests = identification(spec)
     for sentence in rests:
         warnings.warn(sentence, IdentificationWarning, stacklevel=2)
-    drawn = draw_through_pymc(spec, data, settings, model)
+    drawn = _draw(spec, data, settings, model)
     notes = (*rests, *orthants(spec, data))
     fit = Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)
     fitted = fitted_table(spec, data)
@@ -93,3 +102,11 @@ def sample(
     for sentence in found:
         warnings.warn(sentence, ConvergenceWarning, stacklevel=2)
     return Fit(spec, data, fit.draws, settings.seed, (*notes, *found))
+
+
+def _draw(spec: Spec, data: IncompleteData, settings: Settings, model: Any) -> Drawn:
+    """Draw without compiling where the log posterior is written out; else through PyMC."""
+    target = Target.of(spec, data) if model is None else None
+    if target is not None:
+        return draw_directly(target, data, settings)
+    return _compiled("draw_through_pymc")(spec, data, settings, model)

@@ -16,7 +16,7 @@ import xarray as xr
 import mnarkit as mk
 from mnarkit.build import build_parts
 from mnarkit.data import IncompleteData
-from mnarkit.sample.compiled import _compile, _named
+from mnarkit.sample.compiled import _compile, named_draws
 from mnarkit.sample.convergence import moving
 from mnarkit.sample.start import start_of
 from tests.benchmarks import jags, latent
@@ -57,7 +57,7 @@ def compiled_run(spec: mk.Spec, table: pd.DataFrame, draws: int) -> Callable[[],
             store_unconstrained=True,
             save_warmup=False,
         )
-        return moving(_named(tree["sample_stats"]["unconstrained_draw"].values, built.model))
+        return moving(named_draws(tree["sample_stats"]["unconstrained_draw"].values, built.model))
 
     return run
 

@@ -1,0 +1,252 @@
+"""Log posterior of the extended normal and its gradient in one unconstrained vector, compiled once and for all specs.
+
+Notation of this module alone: v are the values of the free scalars; (coef, cov) are made of the first of them; the
+kernel's A and c are linear in the rest, given as triplets (row, column, value) of a sparse matrix; a Heckman row k of
+column j has A_kj = ρ / √S_jj, D_k = -A_kj B_j, t_k = 1 - ρ². What goes forward comes back by the chain rule, by hand.
+"""
+
+import numba
+import numpy as np
+
+from mnarkit.normal.correlation import covariance, covariance_gradient
+from mnarkit.normal.likelihood import packed_loglik_and_gradient
+from mnarkit.normal.together import packed_loglik_and_gradient_together
+from mnarkit.sample.moving import append_moves, carry_moves_back
+from mnarkit.sample.scalars import place
+
+__all__ = [
+    "FREE",
+    "GROWTH",
+    "LAGS",
+    "all_moments",
+    "all_spreads",
+    "arguments",
+    "log_density",
+    "log_density_together",
+    "moments_of_values",
+]
+
+FREE, GROWTH, CS, AR, TOEP = range(5)
+LAGS = {"CS": CS, "AR": AR, "TOEP": TOEP}  # by the first letters of a structure's kind
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def lag_correlations(shape, kind, p, out):
+    """Fill out with the correlations of lags 0 to p - 1, real or complex; partial ones by Levinson's recursion."""
+    out[0] = 1.0
+    if kind == TOEP:
+        phi, last = np.zeros_like(out), np.zeros_like(out)
+        for k in range(p - 1):
+            rest, made = out[0], shape[k] * 0.0
+            for j in range(k):
+                rest -= phi[j] * out[j + 1]
+                made += phi[j] * out[k - j]
+            out[k + 1] = made + shape[k] * rest
+            for j in range(k):
+                last[j] = phi[j] - shape[k] * phi[k - 1 - j]
+            last[k] = shape[k]
+            phi[:] = last
+        return
+    for k in range(1, p):
+        out[k] = shape[0] if kind == CS else out[k - 1] * shape[0]
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def spread_of(v, at, g):
+    """Covariance (g, g) of sds and partial correlations that begin at v[at] and v[at + g]."""
+    if g == 1:
+        return np.full((1, 1), v[at] * v[at])
+    return covariance(v[at : at + g], 2 * v[at + g : at + g + g * (g - 1) // 2] - 1)
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def spread_gradient(v, at, g, seed, out):
+    """Add the gradient of Σ seed_ij S_ij, S of `spread_of`, to out."""
+    if g == 1:
+        out[at] += 2 * v[at] * seed[0, 0]
+        return
+    pairs = g * (g - 1) // 2
+    d_sd, d_partial = covariance_gradient(v[at : at + g], 2 * v[at + g : at + g + pairs] - 1, seed)
+    for i in range(g):
+        out[at + i] += d_sd[i]
+    for i in range(pairs):
+        out[at + g + i] += 2 * d_partial[i]
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def moments_of_values(v, plan, basis):
+    """(coef, cov) from the values; plan = (kind, p, q, g, one sd a column, ...), basis (p, g) of a growth curve."""
+    kind, p, q, g, by_wave = plan[0], plan[1], plan[2], plan[3], plan[4]
+    if kind == FREE:
+        return v[: p * q].copy().reshape((p, q)), spread_of(v, p * q, p)
+    coef, cov = np.zeros((p, q)), np.zeros((p, p))
+    at = g * q
+    sds = p if by_wave else 1
+    if kind == GROWTH:
+        spread = spread_of(v, at + sds, g)
+        for i in range(p):
+            for a in range(g):
+                for l in range(q):
+                    coef[i, l] += basis[i, a] * v[a * q + l]
+                for j in range(p):
+                    for b in range(g):
+                        cov[i, j] += basis[i, a] * spread[a, b] * basis[j, b]
+            sd = v[at + (i if by_wave else 0)]
+            cov[i, i] += sd * sd
+        return coef, cov
+    lags = np.empty(p)
+    lag_correlations(v[at + sds :], kind, p, lags)
+    for i in range(p):
+        for l in range(q):
+            coef[i, l] = v[i * q + l]
+        for j in range(p):
+            cov[i, j] = lags[abs(i - j)] * v[at + (i if by_wave else 0)] * v[at + (j if by_wave else 0)]
+    return coef, cov
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def all_moments(values, plan, basis, coef, cov):
+    """Fill coef (n, p, q) and cov (n, p, p) from values (n, k)."""
+    for i in range(len(values)):
+        coef[i], cov[i] = moments_of_values(values[i], plan, basis)
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def all_spreads(values, at, out):
+    """Fill out (n, g, g) with the covariance of the random terms, from values (n, k)."""
+    for i in range(len(values)):
+        out[i] = spread_of(values[i], at, out.shape[1])
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def moments_gradient(v, plan, basis, d_coef, d_cov, out):
+    """Add the gradient of Σ d_coef coef + Σ d_cov cov to out."""
+    kind, p, q, g, by_wave = plan[0], plan[1], plan[2], plan[3], plan[4]
+    if kind != GROWTH:
+        for i in range(p):
+            for l in range(q):
+                out[i * q + l] += d_coef[i, l]
+    if kind == FREE:
+        spread_gradient(v, p * q, p, d_cov, out)
+        return
+    at = g * q
+    sds = p if by_wave else 1
+    if kind == GROWTH:
+        seed = np.zeros((g, g))
+        for i in range(p):
+            for a in range(g):
+                for l in range(q):
+                    out[a * q + l] += basis[i, a] * d_coef[i, l]
+                for j in range(p):
+                    for b in range(g):
+                        seed[a, b] += basis[i, a] * d_cov[i, j] * basis[j, b]
+            here = at + (i if by_wave else 0)
+            out[here] += 2 * v[here] * d_cov[i, i]
+        spread_gradient(v, at + sds, g, seed, out)
+        return
+    lags, d_lags = np.empty(p), np.zeros(p)
+    lag_correlations(v[at + sds :], kind, p, lags)
+    for i in range(p):
+        for j in range(p):
+            a, b, lag = at + (i if by_wave else 0), at + (j if by_wave else 0), abs(i - j)
+            d_lags[lag] += d_cov[i, j] * v[a] * v[b]
+            out[a] += d_cov[i, j] * lags[lag] * v[b]
+            out[b] += d_cov[i, j] * lags[lag] * v[a]
+    size = p - 1 if kind == TOEP else 1
+    moved, made = np.empty(size, np.complex128), np.empty(p, np.complex128)
+    for k in range(size):  # complex steps: exact, and for few parameters
+        for j in range(size):
+            moved[j] = v[at + sds + j]
+        moved[k] += 1e-30j
+        lag_correlations(moved, kind, p, made)
+        for j in range(p):
+            out[at + sds + k] += d_lags[j] * made[j].imag / 1e-30
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def arguments(v, design):
+    """(coef, cov) and the kernel's (B, S, A, D, c, t)."""
+    plan, basis, lines, fixed, heckman, rhos, moves = design
+    p, K, R, first = plan[1], plan[5], plan[6], plan[7]
+    coef, cov = moments_of_values(v, plan, basis)
+    B, S = append_moves(v, coef, cov, moves)
+    flat = fixed.copy()
+    for i in range(len(lines)):
+        flat[int(lines[i, 0])] += lines[i, 2] * v[first + int(lines[i, 1])]
+    A, c = flat[: K * p].copy().reshape((K, p)), flat[K * p : K * p + R].copy()
+    D, t = np.zeros((K, B.shape[1])), np.ones(K)
+    for i in range(len(heckman)):
+        k, j, where = heckman[i, 0], heckman[i, 1], heckman[i, 2]
+        rho = v[where] if where >= 0 else rhos[i]
+        A[k, j] = rho / np.sqrt(cov[j, j])
+        for l in range(B.shape[1]):
+            D[k, l] = -A[k, j] * B[j, l]
+        t[k] = 1 - rho * rho
+    return coef, cov, B, S, A, D, c, t
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def arguments_gradient(v, design, coef, cov, B, dB, dS, dA, dD, dc, dt, out):
+    """Carry the gradient in the kernel's arguments back to the values, added to out."""
+    plan, basis, lines, _, heckman, rhos, moves = design
+    p, K, first = plan[1], plan[5], plan[7]
+    d_cov = np.zeros((p, p))
+    for i in range(len(heckman)):
+        k, j, where = heckman[i, 0], heckman[i, 1], heckman[i, 2]
+        rho, root = v[where] if where >= 0 else rhos[i], np.sqrt(cov[j, j])
+        slope = rho / root
+        d_slope = dA[k, j]
+        for l in range(B.shape[1]):
+            d_slope -= dD[k, l] * B[j, l]
+            dB[j, l] -= slope * dD[k, l]
+        d_cov[j, j] -= 0.5 * d_slope * slope / cov[j, j]
+        if where >= 0:
+            out[where] += d_slope / root - 2 * rho * dt[k]
+    for i in range(len(lines)):
+        row = int(lines[i, 0])
+        seed = dA[row // p, row % p] if row < K * p else dc[row - K * p]
+        out[first + int(lines[i, 1])] += lines[i, 2] * seed
+    d_coef = np.zeros(coef.shape)
+    carry_moves_back(v, coef, cov, moves, dB, dS, d_coef, d_cov, out)
+    moments_gradient(v, plan, basis, d_coef, d_cov, out)
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def usable(v, cov):
+    """Whether numbers can still say the values."""
+    for i in range(len(v)):
+        if not np.isfinite(v[i]):
+            return False
+    return np.min(np.diag(cov)) > 0 and np.max(np.diag(cov)) < np.inf
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def log_density(theta, scalars, design, reals, whole):
+    """Log posterior density of θ, and its gradient; -inf where numbers can no longer say it."""
+    k = len(theta)
+    v, slope, gradient, d_v = np.empty(k), np.empty(k), np.empty(k), np.zeros(k)
+    prior = place(theta, scalars[0], scalars[1], scalars[2], v, slope, gradient)
+    coef, cov, B, S, A, D, c, t = arguments(v, design)
+    if not usable(v, cov):
+        return -np.inf, d_v
+    value, dB, dS, dA, dD, dc, dt = packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole)
+    arguments_gradient(v, design, coef, cov, B, dB, dS, dA, dD, dc, dt, d_v)
+    for i in range(k):
+        gradient[i] += d_v[i] * slope[i]
+    return value + prior, gradient
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def log_density_together(theta, scalars, design, reals, whole):
+    """`log_density` where propensities of a row are correlated given what is seen: a kernel that loads for longer."""
+    k = len(theta)
+    v, slope, gradient, d_v = np.empty(k), np.empty(k), np.empty(k), np.zeros(k)
+    prior = place(theta, scalars[0], scalars[1], scalars[2], v, slope, gradient)
+    coef, cov, B, S, A, D, c, t = arguments(v, design)
+    if not usable(v, cov):
+        return -np.inf, d_v
+    value, dB, dS, dA, dD, dc, dt = packed_loglik_and_gradient_together(B, S, A, D, c, t, reals, whole)
+    arguments_gradient(v, design, coef, cov, B, dB, dS, dA, dD, dc, dt, d_v)
+    for i in range(k):
+        gradient[i] += d_v[i] * slope[i]
+    return value + prior, gradient
