@@ -13,7 +13,7 @@ from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .reshape import to_long, to_wide
 from .sample import sample
-from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
+from .sensitivity import Grid, LocalSensitivity, Sensitivity, TippingPoint, isni, sensitivity, tipping_point
 from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
@@ -44,6 +44,7 @@ __all__ = [
     "IncompleteData",
     "InverseWishart",
     "Jeffreys",
+    "LocalSensitivity",
     "Logistic",
     "MvNormal",
     "OddsRatio",
@@ -69,6 +70,7 @@ __all__ = [
     "errors",
     "explore",
     "impute",
+    "isni",
     "load_dataset",
     "load_fit",
     "loo",

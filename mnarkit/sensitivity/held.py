@@ -11,7 +11,7 @@ from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.spec import Spec
 
-__all__ = ["belief_of", "present", "spec_at"]
+__all__ = ["belief_of", "present", "raw_per_unit", "spec_at"]
 
 type Indicating = Selection | Heckman | Dropout
 
@@ -72,15 +72,22 @@ def present(spec: Spec, axis: Axis) -> float | None:
 
 
 def raw_per_unit(target: Target, axis: Axis) -> float:
-    """How many raw units the coefficient has in one unit of the axis: 1 over the sd of the term's column for 'sd'."""
+    """How many raw units of the coefficient one unit of the axis is; for 'sd', 1 over the sd of the term's column.
+
+    Raises
+    ------
+    SpecError
+        The formula lacks the term.
+    """
+    if axis.term == "rho":
+        return 1.0
+    belief = target.spec.missingness[belief_of(target.spec, axis)]
+    k = next(i for i, other in enumerate(target.spec.selections) if other is belief)
+    indicator, scaling = target.layout.indicators[k], target.scaling
+    if axis.term not in indicator.terms:
+        known = ", ".join(map(repr, indicator.terms))
+        raise SpecError(f"{belief} has no coefficient of {axis.term!r}; its terms are {known}")
     if axis.grid.unit != "sd":
         return 1.0
-    k = next(i for i, b in enumerate(target.spec.selections) if belief_of(target.spec, axis) is not None and _is(b, axis))
-    indicator, scaling = target.layout.indicators[k], target.scaling
     units = [*scaling.w_scales[k], *(scaling.scale[j] for j in indicator.slopes)]
     return 1.0 / float(units[indicator.terms.index(str(axis.term))])
-
-
-def _is(belief: Indicating, axis: Axis) -> bool:
-    named = "dropout" if isinstance(belief, Dropout) else belief.columns[0]
-    return named == axis.columns[0]
