@@ -11,16 +11,20 @@ from .fit import Fit, load_fit
 from .impute import Completed, Imputations, impute, read_imputations
 from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
+from .report import report
 from .reshape import to_long, to_wide
 from .sample import sample
 from .sensitivity import Grid, LocalSensitivity, Sensitivity, TippingPoint, isni, sensitivity, tipping_point
 from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
+from .spec.limits import Limits
 from .spec.missingness import MAR, Heckman, Selection
 from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
+from .spec.restriction import Restriction
+from .spec.shared import SharedParameter
 from .spec.spec import Spec
 from .strategies import register_strategy
 from .variances import Variances, variances
@@ -28,7 +32,6 @@ from .variances import Variances, variances
 __version__: str
 
 __all__ = [
-    "MAR",
     "Comparison",
     "Completed",
     "Diagnosis",
@@ -44,8 +47,10 @@ __all__ = [
     "IncompleteData",
     "InverseWishart",
     "Jeffreys",
+    "Limits",
     "LocalSensitivity",
     "Logistic",
+    "MAR",
     "MvNormal",
     "OddsRatio",
     "PatternMixture",
@@ -54,10 +59,12 @@ __all__ = [
     "Prior",
     "Reference",
     "Regression",
+    "Restriction",
     "Ridge",
     "Scale",
     "Selection",
     "Sensitivity",
+    "SharedParameter",
     "Shift",
     "Spec",
     "TippingPoint",
@@ -80,6 +87,7 @@ __all__ = [
     "read_imputations",
     "read_spec",
     "register_strategy",
+    "report",
     "sample",
     "sensitivity",
     "tipping_point",

@@ -140,5 +140,12 @@ def draw_parameters(draws: dict[str, np.ndarray], layout: Layout, number: int) -
         indicators=[at[i.name] for i in layout.indicators],
         rho=[at.get(f"rho_{layout.columns[i.column]}") for i in layout.indicators],
         amounts=[amounts[a.name] for a in layout.model_amounts],
+        random=_random_terms(at) if layout.hidden else None,
     )
     return parameters, amounts
+
+
+def _random_terms(at: dict[str, np.ndarray]) -> np.ndarray:
+    """Covariance of the random terms of a growth curve."""
+    sd = at["random_sd"]
+    return at.get("random_corr", np.ones((1, 1))) * np.outer(sd, sd)

@@ -18,6 +18,7 @@ from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
+from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 
 __all__ = ["add_amounts", "add_correlation", "add_data_model", "add_indicator", "add_structure"]
 
@@ -100,9 +101,16 @@ def _positive(name: str, prior: Prior, units: np.ndarray, *, dims: Sequence[str 
 
 
 def add_indicator(
-    belief: Selection | Heckman | Dropout, indicator: Indicator, scaling: Scaling, k: int
+    belief: Selection | Heckman | Dropout | SharedParameter,
+    indicator: Indicator,
+    scaling: Scaling,
+    k: int,
+    random: Any = None,
 ) -> tuple[Any, Any]:
-    """`missing_y_z` or `recorded_y_z`: coefficients in the order of the terms, standardised and in own units."""
+    """`missing_y_z` or `recorded_y_z`: coefficients in the order of the terms, standardised and in own units.
+
+    `random`, the covariance of random terms, turns coefficients per sd of a random term into standardised ones.
+    """
     priors = {name: prior for name, prior in prior_table(belief.priors).items() if name != "rho"}
     default = DEFAULTS[belief.link, "slope"], DEFAULTS[belief.link, "intercept"]
     each = [priors.get(t, default[t.partition("[")[0] == "Intercept"]) for t in indicator.terms]
@@ -111,13 +119,28 @@ def add_indicator(
     if not priors:
         only = [p for p in each if isinstance(p, Prior)]
         beta = _location_scale(f"{indicator.name}_z", only, units, dims=(f"{indicator.name}_term",))
+        beta = beta / _sd_of_terms(indicator, each, random)
         return beta, back @ beta
     numbered = zip(indicator.terms, each, units, strict=True)
     beta = pt.stack([_coefficient(f"{indicator.name}_{t}_z", p, u) for t, p, u in numbered])
+    beta = beta / _sd_of_terms(indicator, each, random)
     for i, (term, prior) in enumerate(zip(indicator.terms, each, strict=True)):
         if term == "Intercept" and not isinstance(prior, Prior):  # fixed, raw: take off what the slopes carry there
             beta = pt.set_subtensor(beta[i], beta[i] - (back @ pt.set_subtensor(beta[i], 0.0))[i])
     return beta, back @ beta
+
+
+def _sd_of_terms(indicator: Indicator, priors: Sequence[Prior | float], random: Any) -> Any:
+    """The sd of each term that is a random term with a prior per sd of it; 1 for the others."""
+    if indicator.hazard is None or not indicator.hazard.hidden:
+        return 1.0
+    sd = pt.sqrt(pt.diag(random))
+    made = []
+    for term, prior in zip(indicator.terms, priors, strict=True):
+        name = term.partition("[")[0]
+        of_one = name in RANDOM_TERMS and isinstance(prior, Prior) and prior.unit == "sd"
+        made.append(sd[RANDOM_TERMS.index(name)] if of_one else pt.as_tensor(1.0))
+    return pt.stack(made)
 
 
 def _coefficient(name: str, prior: Prior | float, unit: float) -> Any:

@@ -10,6 +10,7 @@ import pytensor.tensor
 from mnarkit.build.blocks import add_amounts, add_correlation, add_data_model, add_indicator, add_structure
 from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
+from mnarkit.errors import SpecError
 from mnarkit.normal.coords import coords_of
 from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
@@ -70,6 +71,8 @@ def build(spec: Spec, df: object) -> pm.Model:
     ['coef_z', 'sd_z', 'missing_lwage_z']
     """
     require_spec(spec)
+    if spec.restriction is not None:
+        raise SpecError(f"{spec.restriction} is drawn exactly by mk.sample(spec, df), without a PyMC model")
     return build_parts(spec, IncompleteData.of(df)).model
 
 
@@ -81,13 +84,14 @@ def build_parts(spec: Spec, data: IncompleteData) -> Built:
     standard, scaling = standardise(layout)
     rows = kernel_data(standard)
     with pm.Model(coords=coords_of(layout)) as model:
-        coef, cov = _data_model(spec, standard, scaling)
+        coef, cov, random = _data_model(spec, standard, scaling)
         numbered = list(enumerate(zip(spec.selections, standard.indicators, strict=True)))
-        betas = [add_indicator(b, i, scaling, k) for k, (b, i) in numbered]
+        betas = [add_indicator(b, i, scaling, k, random) for k, (b, i) in numbered]
         rhos = [add_correlation(b, b.columns[0]) for b in spec.selections]
         amounts = add_amounts(standard.amounts)
         inside = [amounts[a.name] for a in standard.model_amounts]
-        arguments = kernel_parameters(Parameters(coef, cov, [z for z, _ in betas], rhos, inside), standard, rows, pt)
+        named = Parameters(coef, cov, [z for z, _ in betas], rhos, inside, random)
+        arguments = kernel_parameters(named, standard, rows, pt)
         reals, whole = pack(rows.arrays)
         outputs: Any = ExtendedNormal(rows.together)(*arguments, pm.Data("table", reals), pm.Data("patterns", whole))
         pm.Potential("loglik", outputs[0])
@@ -97,10 +101,11 @@ def build_parts(spec: Spec, data: IncompleteData) -> Built:
     return Built(model, layout, standard, scaling, rows)
 
 
-def _data_model(spec: Spec, standard: Layout, scaling: Scaling) -> tuple[Any, Any]:
+def _data_model(spec: Spec, standard: Layout, scaling: Scaling) -> tuple[Any, Any, Any]:
+    """Coefficients, covariance, and the covariance of the random terms of a growth curve."""
     structure = standard.structure
     if structure is None:
-        return add_data_model(spec.model, standard, scaling)
+        return *add_data_model(spec.model, standard, scaling), None
     pieces, coef, cov = add_structure(structure, spec.model, standard, scaling)
     intercept = np.array([t == "Intercept" for t in standard.terms])
     scale: Any = pm.Data("structure_scale", scaling.scale[0])
@@ -112,19 +117,20 @@ def _data_model(spec: Spec, standard: Layout, scaling: Scaling) -> tuple[Any, An
             else pt.stack(from_partial(pieces.shape, structure.p)[1:])
         )
         pm.Deterministic("lag_corr", shape, dims=("lag",))
-        return coef, cov
+        return coef, cov, None
     onto: Any = structure.back
     first = np.zeros((len(structure.curve), len(intercept)))
     first[0] = np.where(intercept, scaling.center[0], 0.0)
     mean = scale * pt.dot(pt.dot(onto, pieces.mean), back.T) + pm.Data("structure_origin", first)
-    spread = scale**2 * pt.dot(pt.dot(onto, pieces.shape), onto.T)
+    random = structure.random(pieces, pt)
+    spread = scale**2 * random
     sd = pt.sqrt(pt.diag(spread))
     pm.Deterministic("growth", mean, dims=("curve", "term"))
     pm.Deterministic("random_sd", sd, dims=("curve",))
     if len(structure.curve) > 1:
         pm.Deterministic("random_corr", spread / (sd[:, None] * sd[None, :]), dims=("curve", "curve_2"))
     pm.Deterministic("residual_sd", scale * pieces.sd, dims=("column_name" if structure.by_wave else "common_sd",))
-    return coef, cov
+    return coef, cov, random
 
 
 def _in_own_units(coef: Any, cov: Any, layout: Layout, scaling: Scaling) -> None:

@@ -84,7 +84,9 @@ class Analyst:
             rho.append(theta[at] if has_rho else None)
             at += has_rho
         inside = tuple(centre(a.declared) for a in self.layout.model_amounts)
-        return Parameters(theta[: p * q].reshape(p, q), cov + np.tril(cov, -1).T, coefs, rho, inside)
+        structure = self.layout.structure
+        random = None if structure is None else structure.random_of(theta[at:], q)
+        return Parameters(theta[: p * q].reshape(p, q), cov + np.tril(cov, -1).T, coefs, rho, inside, random)
 
     def predicted(self, theta: np.ndarray) -> np.ndarray:
         """E[y | seen, r] with late amounts added, (n, p)."""
@@ -149,7 +151,7 @@ class Analyst:
         given = np.array([any(c in t.columns for t in parsed.terms) for c in self.layout.columns])
         hat = np.linalg.solve(built.matrix.T @ built.matrix, built.matrix.T)
         estimate = hat @ self.predicted(self.theta)[:, j]
-        plain = not (self.layout.indicators or self.layout.amounts or self.reference)
+        plain = not (self.layout.indicators or self.layout.amounts or self.reference or self.spec.limits)
         variance = (self._by_model if plain else self._by_influence)(built.matrix, hat, estimate, j, given)
         return pd.DataFrame({"term": built.names, "estimate": estimate, "std_error": np.sqrt(np.diag(variance))})
 

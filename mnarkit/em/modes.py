@@ -14,6 +14,8 @@ from mnarkit.em.two_step import two_step
 from mnarkit.errors import ConvergenceError
 from mnarkit.normal.layout import Indicator
 from mnarkit.normal.parameters import Parameters
+from mnarkit.spec.dropout import CURRENT
+from mnarkit.spec.shared import RANDOM_TERMS
 
 __all__ = ["APART", "documented_start", "find_modes"]
 
@@ -22,6 +24,7 @@ _SLOPES = (-2.0, -0.5, 0.5, 2.0)  # per standard deviation of the column
 APART = 1e-3  # log likelihoods closer than this, at estimates closer than 1 %, are one maximum
 _EDGE = 1 - 1e-4  # |ρ| above this is at the boundary
 _STEPS = 500
+_UNSEEN = (CURRENT, *RANDOM_TERMS)
 
 
 def documented_start(objective: Objective, point: Point) -> Parameters:
@@ -48,14 +51,14 @@ def _shares(objective: Objective, indicator: Indicator) -> np.ndarray:
     """Only the intercept, at the share of rows whose indicator is 1."""
     beta = np.zeros(len(indicator.terms))
     if indicator.hazard is not None:
-        signs = indicator.signs(objective.standard.seen)
+        signs = indicator.signs(objective.standard.present)
         share = np.mean(signs[signs != 0] > 0)
         beta[[t.startswith("Intercept") for t in indicator.terms]] = (
             ndtri(share) if indicator.link == "probit" else logit(share)
         )
         return beta
-    seen = objective.standard.seen[:, indicator.column]
-    share = np.mean(seen if indicator.recorded else ~seen)
+    there = objective.standard.present[:, indicator.column]
+    share = np.mean(there if indicator.recorded else ~there)
     if "Intercept" in indicator.terms:
         beta[indicator.terms.index("Intercept")] = ndtri(share) if indicator.link == "probit" else logit(share)
     return beta
@@ -108,16 +111,30 @@ def _others(objective: Objective, start: Parameters) -> Iterator[tuple[str, Para
         if one.has_rho and one.rho is None:
             for rho in _RHO:
                 yield f"rho({column}) = {rho:g}", replace(start, rho=_put(start.rho, k, rho))
-        current = [i for i, t in enumerate(indicator.terms) if indicator.hazard is not None and t.startswith("current")]
+        current = _on_unseen(indicator)
+        unit = _sds_of_random_terms(objective, start)
         slopes = [(indicator.w.shape[1] + i, objective.layout.columns[j]) for i, j in enumerate(indicator.slopes)]
         for at, term in (*slopes, *((i, indicator.terms[i]) for i in current)):
             if not one.free_map[at].any():
                 continue
             for slope in _SLOPES:
                 beta = np.array(start.indicators[k])
-                beta[at] = slope
+                beta[at] = slope / unit.get(term.partition("[")[0], 1.0)
                 name = f"{indicator.name} ~ {term} = {slope:g} per sd"
                 yield name, replace(start, indicators=_put(start.indicators, k, beta))
+
+
+def _on_unseen(indicator: Indicator) -> list[int]:
+    """Find the coefficients of a hazard on the current value or on random terms."""
+    if indicator.hazard is None:
+        return []
+    return [i for i, t in enumerate(indicator.terms) if t.partition("[")[0] in _UNSEEN]
+
+
+def _sds_of_random_terms(objective: Objective, start: Parameters) -> dict[str, float]:
+    """Standardised, by name; none where no indicator reads them."""
+    random = objective.parameters(objective.theta(start)).random
+    return {} if random is None else dict(zip(RANDOM_TERMS, np.sqrt(np.diag(random)).tolist(), strict=False))
 
 
 def _put(values: object, k: int, value: object) -> list[object]:
@@ -135,6 +152,6 @@ def _says_mnar(name: str, objective: Objective) -> bool:
     """ρ, or the slope of an indicator on a modelled column."""
     if name.startswith("rho("):
         return True
-    if name.startswith("dropout ~ "):
-        return name.removeprefix("dropout ~ ").startswith("current")
+    if name.startswith(("dropout ~ ", "missing ~ ")):
+        return name.partition(" ~ ")[2].partition("[")[0] in _UNSEEN
     return name.startswith("missing(") and name.split(" ~ ")[1] in objective.layout.columns

@@ -20,6 +20,7 @@ from mnarkit.normal.scaling import Scaling, own_units_map, standardise
 from mnarkit.priors import Prior, centre, prior_table
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
+from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Coefficients", "Objective"]
@@ -58,7 +59,9 @@ class Coefficients:
         return self.free_map.shape[1] + (self.has_rho and self.rho is None)
 
     @classmethod
-    def of(cls, belief: Selection | Heckman | Dropout, layout: Layout, scaling: Scaling, k: int) -> "Coefficients":
+    def of(
+        cls, belief: Selection | Heckman | Dropout | SharedParameter, layout: Layout, scaling: Scaling, k: int
+    ) -> "Coefficients":
         """Read the numbers that fix coefficients, in raw units."""
         indicator, own = layout.indicators[k], own_units_map(layout.indicators[k], scaling, k)
         declared = {n: v for n, v in prior_table(belief.priors).items() if not isinstance(v, Prior)}
@@ -149,7 +152,14 @@ class Objective:
             at += free
             rhos.append(one.rho if one.rho is not None else np.tanh(theta[at]) if one.has_rho else None)
             at += one.has_rho and one.rho is None
-        return Parameters(coef, cov, betas, rhos, self.amounts)
+        return Parameters(coef, cov, betas, rhos, self.amounts, self._random(theta))
+
+    def _random(self, theta: np.ndarray) -> np.ndarray | None:
+        """Covariance of the random terms that indicators read."""
+        structure = self.layout.structure
+        if structure is None or not self.standard.hidden:
+            return None
+        return structure.random(structure.from_free(theta[: self._n_moments], self.shape[1]))
 
     def theta(self, parameters: Parameters) -> np.ndarray:
         """Undo `parameters`; coefficients that are fixed are left out."""
@@ -271,5 +281,5 @@ class Objective:
 
 def _shown(indicator: Indicator, columns: tuple[str, ...]) -> str:
     if indicator.hazard is not None:
-        return "dropout"
+        return indicator.name
     return f"{'recorded' if indicator.recorded else 'missing'}({columns[indicator.column]})"

@@ -18,6 +18,7 @@ from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, l
 from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
 from mnarkit.priors import Prior
+from mnarkit.spec.bounds import present_cells
 from mnarkit.spec.check import check_late, check_rows
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.pattern_mixture import PatternMixture
@@ -116,14 +117,14 @@ def _work(fit: Fit, rows: IncompleteData, late: tuple[Late, ...]) -> _Work:
     designs = designs_of(fit.spec, fitted_table(fit.spec, fit.data))
     layout = lay_out(fit.spec, fitted_table(fit.spec, rows), designs)
     layout = replace(layout, amounts=amounts_of(fit.spec, rows, designs.recorded_sd))
-    added = Spec(fit.spec.model, *late)
+    added = fit.spec.under(*late)
     reference = added.reference or fit.spec.reference
     return _Work(
         stacked_draws(fit),
         layout,
         kernel_data(layout, keep_empty_rows=True, products=False),
         amounts_of(added, rows, designs.recorded_sd),
-        np.column_stack([rows.seen(c) for c in layout.columns]),
+        present_cells(fit.spec, rows),
         None if reference is None else reference_rows(reference, layout.columns, rows, designs),
     )
 
@@ -177,9 +178,13 @@ def _late(under: Late | Sequence[Late] | None) -> tuple[Late, ...]:
                 f"under= takes PatternMixture(...) or Reference(...), which need no refit; {belief!r} is fitted with "
                 "mk.sample(spec.under(...), df)"
             )
-        inside = [c for c in getattr(belief, "components", ()) if c.of == "model"]
+        amounts = belief.amounts if isinstance(belief, PatternMixture) else ()
+        inside = [c for c in amounts if c.of == "model"]
         if inside:
             raise SpecError(f"{inside[0]} stands inside the likelihood; fit it with mk.sample(spec.under(...), df)")
+        restriction = belief.restriction if isinstance(belief, PatternMixture) else None
+        if restriction is not None:
+            raise SpecError(f"{restriction} is a fit of its own; make it with mk.sample(spec.under(...), df)")
     return late
 
 

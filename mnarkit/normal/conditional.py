@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
 from mnarkit.normal.layout import KernelData
+from mnarkit.normal.limits import BETWEEN
 from mnarkit.normal.patterns import group_rows
 
 __all__ = ["conditional_mean", "draw_unseen", "expected_unseen", "truncated_normal"]
@@ -18,6 +19,9 @@ _kernel: Callable[[str], Any] = lazy_loader.attach(
     submod_attrs={
         "orthants": ["mean_slopes", "pair_weights", "quantile_given_below"],
         "lattice": ["all_mean_slopes", "draw_all"],
+        "rectangles": ["draw_rectangles", "draws_between", "rectangle_slopes"],
+        "signs": ["between_slopes"],
+        "factors": ["draw_factors", "factor_mean_slopes", "roots"],
     },
 )[0]
 
@@ -64,14 +68,15 @@ def draw_unseen(
     data : KernelData
         Of all rows.
     y : (n, p) array
-        NaN where unseen.
+        NaN where unseen; without random terms, which the kernel has as columns after these.
     rng : numpy Generator
         Consumed in the same amount whatever the values are.
     """
     coef, covs, on_y, on_x, own, var = arguments
     _, seen, group, start, sign, x, _, w, w_start, weights, slopes, sizes, joint = data.arrays
-    out, mean = y.copy(), x @ coef.T
-    noise = rng.standard_normal(y.shape)
+    wide = y.shape[1]
+    out, mean = _with_random_terms(y, seen), x @ coef.T
+    noise = rng.standard_normal(out.shape)
     uniform = rng.random((len(y), 2 * len(sizes))) if len(sizes) else np.empty((len(y), 0))
     error = rng.standard_normal((len(y), len(sizes)))
     for g, mask in enumerate(seen.astype(bool)):
@@ -86,7 +91,17 @@ def draw_unseen(
         full[:, m] = mean[here][:, m] + (full[:, o] - mean[here][:, o]) @ slope.T
         deviation = noise[rows][:, m] @ _root(rest).T
         these = np.flatnonzero(joint[g])
-        if len(these) > 2:
+        if len(these) and joint[g, these[0]] == 2:
+            u = _means(these, full, x[here], w[here], arguments, w_start)
+            shared = u, on_y[np.ix_(these, m)], rest, var[these], sign[g, these], sizes[these] > 1
+            deviation += _given_factors(deviation, shared, rng.spawn(1)[0])
+        elif BETWEEN in sign[g, these]:
+            u = _means(these, full, x[here], w[here], arguments, w_start)
+            link = weights[these], slopes[these], sizes[these]
+            together = u, on_y[np.ix_(these, m)], rest, var[these], sign[g, these], link
+            width = w[here][:, w_start[these + 1] - 1]
+            deviation += _given_between(deviation, together, width, error[np.ix_(rows, these)], rng.spawn(1)[0])
+        elif len(these) > 2:
             u = _means(these, full, x[here], w[here], arguments, w_start)
             together = u, on_y[np.ix_(these, m)], rest, var[these], sign[g, these]
             deviation += _given_all(deviation, together, error[np.ix_(rows, these)], rng.spawn(1)[0])
@@ -107,18 +122,33 @@ def draw_unseen(
             u = full @ on_y[k] + x[here] @ on_x[k] + w[here, columns] @ own[columns]
             link = weights[k, : sizes[k]], slopes[k, : sizes[k]]
             propensity = u, on_y[k, m], rest, var[k], sign[g, k], link
+            if sign[g, k] == BETWEEN:
+                width = w[here, w_start[k + 1] - 1]
+                deviation += _given_width(deviation, propensity, width, uniform[rows, 2 * k + 1])
+                continue
             deviation += _given_sign(
                 deviation, propensity, uniform[rows, 2 * k], uniform[rows, 2 * k + 1], error[rows, k]
             )
-        out[np.ix_(rows, m)] = full[:, m] + deviation
-    return out
+        full[:, m] += deviation
+        for k, j in enumerate(data.limited, start=len(sizes) - len(data.limited)):
+            full[:, j] = _inside(full[:, j], sign[g, k], w[here, w_start[k]], w[here, w_start[k] + 1])
+        out[np.ix_(rows, m)] = full[:, m]
+    return out[:, :wide]
+
+
+def _inside(y: np.ndarray, sign: float, limit: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Keep draws within their limits, which rounding alone can leave."""
+    if sign == 0:
+        return y
+    low = limit - width if sign == BETWEEN else limit if sign < 0 else -np.inf
+    return np.clip(y, low, limit if sign > 0 else np.inf)
 
 
 def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.ndarray) -> np.ndarray:
     """E[y | y_o, r, θ] of every row, (n, p); arguments as in `draw_unseen`."""
     coef, covs, on_y, on_x, own, var = arguments
     _, seen, group, start, sign, x, _, w, w_start, weights, slopes, sizes, joint = data.arrays
-    out, mean = y.copy(), x @ coef.T
+    out, mean = _with_random_terms(y, seen), x @ coef.T
     for g, mask in enumerate(seen.astype(bool)):
         o, m, rows = np.flatnonzero(mask), np.flatnonzero(~mask), data.patterns.rows(g)
         if not len(m):
@@ -135,7 +165,12 @@ def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.n
             u, a = _means(these, full, x[here], w[here], arguments, w_start), on_y[np.ix_(these, m)]
             links = weights[these], slopes[these], sizes[these]
             inner = a @ rest @ a.T
-            if len(these) > 2:
+            if joint[g, these[0]] == 2:
+                on_mean = _kernel("factor_mean_slopes")(u, inner, var[these], sign[g, these], sizes[these] > 1)
+            elif BETWEEN in sign[g, these]:
+                width = w[here][:, w_start[these + 1] - 1]
+                on_mean = _kernel("rectangle_slopes")(u, width, inner, var[these], sign[g, these], *links)
+            elif len(these) > 2:
                 on_mean = _kernel("all_mean_slopes")(u, inner, var[these], sign[g, these])
             else:
                 on_mean = _kernel("mean_slopes")(u, np.diag(inner), inner[0, 1], var[these], sign[g, these], *links)
@@ -147,11 +182,19 @@ def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.n
                 + w[here, w_start[k] : w_start[k + 1]] @ own[w_start[k] : w_start[k + 1]]
             )
             a = on_y[k, m]
+            if sign[g, k] == BETWEEN:
+                moved += np.outer(_kernel("between_slopes")(u, w[here, w_start[k + 1] - 1], a @ rest @ a), rest @ a)
+                continue
             moved += np.outer(
                 _pull(u, a @ rest @ a, var[k], sign[g, k], weights[k, : sizes[k]], slopes[k, : sizes[k]]), rest @ a
             )
         out[np.ix_(rows, m)] = full[:, m] + moved
-    return out
+    return out[:, : y.shape[1]]
+
+
+def _with_random_terms(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Copy y (n, p), with a column that nobody sees for each random term that the kernel has."""
+    return np.hstack([y, np.full((len(y), seen.shape[1] - y.shape[1]), np.nan)])
 
 
 def _alone(on_unseen: np.ndarray, sign: np.ndarray, these: np.ndarray) -> list[int]:
@@ -224,12 +267,43 @@ def _given_both(
     return np.column_stack([on_first, on_second]) @ a @ rest
 
 
+def _given_width(deviation: np.ndarray, propensity: tuple, width: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """`_given_sign` where an interval is known, 0 < z < width."""
+    u, a, rest, *_ = propensity
+    v = a @ rest @ a
+    z = _kernel("draws_between")(u, np.sqrt(v), width, np.maximum(level, 1e-300))
+    return np.outer((z - u - deviation @ a) / v, rest @ a)
+
+
+def _given_between(
+    deviation: np.ndarray, together: tuple, width: np.ndarray, error: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """`_given_all` where intervals are among what is known, with any links."""
+    u, a, rest, t, sign, (weights, slopes, sizes) = together
+    inner = a @ rest @ a.T
+    z, noise = _kernel("draw_rectangles")(u, width, inner, t, sign, weights, slopes, sizes, rng)
+    gap = z - u - deviation @ a.T - np.sqrt(noise) * error
+    total = inner + np.eye(len(t)) * noise[:, None, :]
+    return np.linalg.solve(total, gap[:, :, None])[:, :, 0] @ a @ rest
+
+
 def _given_all(deviation: np.ndarray, together: tuple, error: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """`_given_sign` for three and more propensities with probit links, by a stream of random numbers of their own."""
     u, a, rest, t, sign = together
     inner = a @ rest @ a.T
     gap = _kernel("draw_all")(u, inner, t, sign, rng) - u - deviation @ a.T - np.sqrt(t) * error
     return np.linalg.solve(inner + np.diag(t), gap.T).T @ a @ rest
+
+
+def _given_factors(deviation: np.ndarray, shared: tuple, rng: np.random.Generator) -> np.ndarray:
+    """`_given_sign` for propensities that read random terms alone: the factors given the signs, then the rest."""
+    u, a, rest, t, sign, logistic = shared
+    loading, rank = _kernel("roots")(a @ rest @ a.T)
+    if not rank:
+        return np.zeros(deviation.shape)
+    factor = np.linalg.pinv(loading[:, :rank]) @ a  # the factors are linear in the unseen values: (rank, m)
+    drawn = _kernel("draw_factors")(u, a @ rest @ a.T, t, sign, logistic, rng)[:, :rank]
+    return (drawn - deviation @ factor.T) @ (factor @ rest)
 
 
 def _root(cov: np.ndarray) -> np.ndarray:

@@ -1,17 +1,19 @@
-"""A hazard over waves as rows of the kernel: which coefficients each wave reads, and in which units."""
+"""A model of indicators by wave as rows of the kernel: which coefficients each wave reads, and in which units."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.shared import SharedParameter
 
-__all__ = ["Hazard", "hazard_of", "leaving_wave", "standard_maps"]
+__all__ = ["Hazard", "hazard_of", "leaving_wave", "sharing_of", "standard_maps"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hazard:
-    """The waves of a dropout model.
+    """The waves of a dropout model, or of one of every hole.
 
     Attributes
     ----------
@@ -21,28 +23,38 @@ class Hazard:
         Positions in `order` of the waves with a hazard.
     terms : tuple of str
         All coefficients, those by wave carrying its name.
-    maps : tuple of (r + 2, k) arrays
-        For each wave, its coefficients on its r fully seen columns, on the previous and on the current value, from all.
+    reading : tuple of tuple of int
+        For each wave, the columns of the kernel that it may depend on: the previous and the current value, or the
+        random terms, which stand after the modelled columns.
+    maps : tuple of (r + s, k) arrays
+        For each wave, its coefficients on its r fully seen columns and on those s columns, from all.
+    of : {"dropout", "missing"}
+        Leaving, or every hole.
+    hidden : int
+        The number of random terms, columns that nobody sees; 0 for a hazard that reads values.
     """
 
     order: tuple[int, ...]
     at: tuple[int, ...]
     terms: tuple[str, ...]
+    reading: tuple[tuple[int, ...], ...]
     maps: tuple[np.ndarray, ...]
-
-    @property
-    def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Columns of the previous and of the current value of each hazard."""
-        return tuple((self.order[t - 1], self.order[t]) for t in self.at)
+    of: str = "dropout"
+    hidden: int = 0
 
     @property
     def reads(self) -> list[tuple[int, ...]]:
-        """Of those, the ones with a coefficient."""
-        used = [made[-2:].any(axis=1) for made in self.maps]
-        return [tuple(j for j, on in zip(pair, u, strict=True) if on) for pair, u in zip(self.pairs, used, strict=True)]
+        """The columns that each wave depends on: those with a coefficient."""
+        used = [made[-len(which) :].any(axis=1) for made, which in zip(self.maps, self.reading, strict=True)]
+        return [tuple(j for j, on in zip(w, u, strict=True) if on) for w, u in zip(self.reading, used, strict=True)]
 
     def signs(self, seen: np.ndarray) -> np.ndarray:
-        """+1 where a pattern leaves at the wave, -1 where it stays, 0 where it has left before: (G, K)."""
+        """+1 where a pattern leaves at the wave, -1 where it stays, 0 where it has left before: (G, K).
+
+        Of every hole: +1 where it is one, -1 where the value is seen.
+        """
+        if self.of == "missing":
+            return np.where(seen[:, [self.order[t] for t in self.at]], -1.0, 1.0)
         left = leaving_wave(seen[:, list(self.order)])
         at = np.array(self.at)[None, :]
         return np.where(left[:, None] == at, 1.0, np.where(left[:, None] > at, -1.0, 0.0))
@@ -56,6 +68,33 @@ def leaving_wave(seen: np.ndarray) -> np.ndarray:
 def hazard_of(belief: Dropout, columns: tuple[str, ...], names: tuple[str, ...], at: tuple[int, ...]) -> Hazard:
     """Lay the coefficients of a dropout model out: those of its fully seen columns `names`, previous and current."""
     reads = [n for n, used in zip(("previous", "current"), belief.reads, strict=True) if used]
+    order = tuple(columns.index(w) for w in belief.waves)
+    terms, maps = _coefficients(belief, names, reads, ("previous", "current"), at)
+    return Hazard(order, at, terms, tuple((order[t - 1], order[t]) for t in at), maps)
+
+
+def sharing_of(
+    belief: SharedParameter,
+    columns: tuple[str, ...],
+    curve: tuple[str, ...],
+    names: tuple[str, ...],
+    at: tuple[int, ...],
+) -> Hazard:
+    """Lay the coefficients of a shared-parameter model out: of its fully seen columns `names`, and of random terms."""
+    order = tuple(columns.index(w) for w in belief.waves)
+    terms, maps = _coefficients(belief, names, belief.shared, curve, at)
+    hidden = tuple(range(len(columns), len(columns) + len(curve)))
+    return Hazard(order, at, terms, (hidden,) * len(at), maps, belief.of, len(curve))
+
+
+def _coefficients(
+    belief: Dropout | SharedParameter,
+    names: tuple[str, ...],
+    reads: Sequence[str],
+    unseen: tuple[str, ...],
+    at: tuple[int, ...],
+) -> tuple[tuple[str, ...], tuple[np.ndarray, ...]]:
+    """Name all coefficients, those by wave carrying its name, and map them to each wave's rows (names, unseen)."""
     waves = [belief.waves[t] for t in at]
     terms = tuple(
         label
@@ -64,14 +103,13 @@ def hazard_of(belief: Dropout, columns: tuple[str, ...], names: tuple[str, ...],
     )
     maps = []
     for wave in waves:
-        made = np.zeros((len(names) + 2, len(terms)))
-        rows = [*names, "previous", "current"]
-        for i, name in enumerate(rows):
+        made = np.zeros((len(names) + len(unseen), len(terms)))
+        for i, name in enumerate((*names, *unseen)):
             label = f"{name}[{wave}]" if name in belief.by_wave else name
             if label in terms:
                 made[i, terms.index(label)] = 1.0
         maps.append(made)
-    return Hazard(tuple(columns.index(w) for w in belief.waves), at, terms, tuple(maps))
+    return terms, tuple(maps)
 
 
 def standard_maps(
@@ -85,12 +123,12 @@ def standard_maps(
         In the columns' own units.
     names, w_map : tuple of str, (r, r) array
         The fully seen columns, and their standardising.
-    center, scale : (p,) arrays
-        Of the modelled columns.
+    center, scale : (p + g,) arrays
+        Of the columns of the kernel: the modelled ones, then random terms if it reads any.
 
     Returns
     -------
-    maps : tuple of (r + 2, k) arrays
+    maps : tuple of (r + s, k) arrays
         Each wave's coefficients on standardised columns, from standardised coefficients φ.
     own : (k, k) array
         φ to the columns' own units. A slope is per sd of its column (for all waves: their mean sd); an intercept stands
@@ -100,13 +138,12 @@ def standard_maps(
     """
     r, k = len(names), len(hazard.terms)
     to_standard = []
-    for (before, now), made in zip(hazard.pairs, hazard.maps, strict=True):
-        shifted = np.eye(r + 2)
+    for which, made in zip(hazard.reading, hazard.maps, strict=True):
+        shifted = np.eye(r + len(which))
         if "Intercept" in names:
-            shifted[names.index("Intercept"), r:] = center[[before, now]]
-        carried = np.zeros((r + 2, r + 2))
+            shifted[names.index("Intercept"), r:] = center[list(which)]
+        carried = np.diag(np.concatenate([np.zeros(r), scale[list(which)]]))
         carried[:r, :r] = np.linalg.inv(w_map)
-        carried[[r, r + 1], [r, r + 1]] = scale[[before, now]]
         to_standard.append(carried @ shifted @ made)
     slopes = np.array([not t.startswith("Intercept") for t in hazard.terms])
     unit = np.ones(k)

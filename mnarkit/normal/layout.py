@@ -1,5 +1,6 @@
 """A spec laid out on a table: the arrays that both engines, the imputer and the predictive code read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,12 +9,16 @@ from mnarkit.data import IncompleteData
 from mnarkit.families import LINKS
 from mnarkit.formula import Design, design, parse
 from mnarkit.normal.declared import Amount, amounts_of
-from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave
-from mnarkit.normal.patterns import Patterns, cross_products, group_rows
+from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave, sharing_of
+from mnarkit.normal.limits import group_with_limits, limit_rows
+from mnarkit.normal.patterns import Patterns, cross_products
 from mnarkit.normal.structure import Structure, structure_of
+from mnarkit.spec.bounds import Bounds, bounds_of, measured_table, present_cells
+from mnarkit.spec.data_models import DataModel, Growth
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
+from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = [
@@ -46,7 +51,7 @@ class Designs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Indicator:
-    """A modelled indicator: `missing_y` (selection), `recorded_y` (Heckman), or `dropout`, one a wave.
+    """A modelled indicator: `missing_y` (selection), `recorded_y` (Heckman), or `dropout` or `missing`, one a wave.
 
     Attributes
     ----------
@@ -59,7 +64,7 @@ class Indicator:
     w : (n, r) array
         Its fully seen predictors.
     hazard : Hazard or None
-        The waves of a dropout model.
+        The waves of a dropout or shared-parameter model.
     """
 
     name: str
@@ -115,11 +120,27 @@ class Layout:
     center: np.ndarray
     scale: np.ndarray
     structure: Structure | None = None
+    bounds: Bounds | None = None
+
+    @property
+    def hidden(self) -> int:
+        """How many random terms the kernel has as columns, after the modelled ones; nobody sees them."""
+        return max((i.hazard.hidden for i in self.indicators if i.hazard is not None), default=0)
 
     @property
     def seen(self) -> np.ndarray:
         """Which modelled cells are recorded, (n, p)."""
         return ~np.isnan(self.y)
+
+    @property
+    def present(self) -> np.ndarray:
+        """Which modelled cells were measured, (n, p): recorded, or known up to limits."""
+        return self.seen if self.bounds is None else self.seen | self.bounds.cells
+
+    @property
+    def limited_columns(self) -> tuple[int, ...]:
+        """The modelled columns with a cell that is known up to limits; each is a row of the kernel after indicators."""
+        return limit_rows(self.bounds, 0).columns
 
     @property
     def model_amounts(self) -> tuple[Amount, ...]:
@@ -129,26 +150,37 @@ class Layout:
 
 def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     """Build the design of the data model and of each indicator on the table of the fit."""
-    modelled = spec.model.columns
-    dropout = next((b for b in spec.selections if isinstance(b, Dropout)), None)
+    modelled, measured = spec.model.columns, measured_table(spec, data)
+    waves = next((b for b in spec.selections if isinstance(b, (Dropout, SharedParameter))), None)
     return Designs(
         design(spec.model.predictors, data),
-        tuple(design(parse(b.formula), data, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
+        tuple(design(parse(b.formula), measured, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
         tuple(float(np.nanstd(data.number(c), ddof=1)) if data.seen(c).sum() > 1 else np.nan for c in modelled),
-        () if dropout is None else leaving_waves(dropout, data),
+        () if waves is None else leaving_waves(waves, modelled, present_cells(spec, data)),
     )
 
 
-def _unseen_names(belief: Selection | Heckman | Dropout, modelled: tuple[str, ...]) -> tuple[str, ...]:
+def _unseen_names(
+    belief: Selection | Heckman | Dropout | SharedParameter, modelled: tuple[str, ...]
+) -> tuple[str, ...]:
+    if isinstance(belief, SharedParameter):
+        return RANDOM_TERMS
     return (CURRENT, PREVIOUS) if isinstance(belief, Dropout) else modelled
 
 
-def leaving_waves(belief: Dropout, data: IncompleteData) -> tuple[int, ...]:
-    """Find the waves with a hazard: all but the first; with own intercepts, those at which somebody leaves."""
-    waves = range(1, len(belief.waves))
+def leaving_waves(belief: Dropout | SharedParameter, modelled: tuple[str, ...], present: np.ndarray) -> tuple[int, ...]:
+    """Find the waves with a hazard: all but the first; with own intercepts, those at which somebody leaves.
+
+    Of every hole: all waves; with own intercepts, those that some rows have and some lack.
+    """
+    seen = present[:, [modelled.index(c) for c in belief.waves]]
+    every_hole = isinstance(belief, SharedParameter) and belief.of == "missing"
+    waves = range(0 if every_hole else 1, len(belief.waves))
     if "Intercept" not in belief.by_wave:
         return tuple(waves)
-    left = leaving_wave(np.column_stack([data.seen(c) for c in belief.waves]))
+    if every_hole:
+        return tuple(t for t in waves if 0 < seen[:, t].sum() < len(seen))
+    left = leaving_wave(seen)
     return tuple(t for t in waves if (left == t).any())
 
 
@@ -156,20 +188,21 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
     """Lay a spec out on a table, in the columns' own units; the table may hold other rows than the fit's."""
     columns = spec.model.columns
     y = np.column_stack([_values(data, c) for c in columns])
-    p = len(columns)
+    p, measured = len(columns), measured_table(spec, data)
     return Layout(
         columns=columns,
         terms=designs.model.names,
         y=y,
         x=designs.model.rebuild(data),
         indicators=tuple(
-            _indicator(b, d, columns, data, designs.leaving)
+            _indicator(b, d, spec.model, measured, designs.leaving)
             for b, d in zip(spec.selections, designs.indicators, strict=True)
         ),
         amounts=amounts_of(spec, data, designs.recorded_sd),
         center=np.zeros(p),
         scale=np.ones(p),
         structure=structure_of(spec.model),
+        bounds=bounds_of(spec, data) if spec.limits else None,
     )
 
 
@@ -179,16 +212,21 @@ def _values(data: IncompleteData, column: str) -> np.ndarray:
 
 
 def _indicator(
-    belief: Selection | Heckman | Dropout,
+    belief: Selection | Heckman | Dropout | SharedParameter,
     built: Design,
-    columns: tuple[str, ...],
+    model: DataModel,
     data: IncompleteData,
     leaving: tuple[int, ...],
 ) -> Indicator:
-    if isinstance(belief, Dropout):
-        hazard = hazard_of(belief, columns, built.names, leaving)
+    columns = model.columns
+    if isinstance(belief, (Dropout, SharedParameter)):
+        curve = model.curve if isinstance(model, Growth) else ()
+        if isinstance(belief, Dropout):
+            hazard = hazard_of(belief, columns, built.names, leaving)
+        else:
+            hazard = sharing_of(belief, columns, curve, built.names, leaving)
         w = built.rebuild(data)
-        return Indicator("dropout", hazard.order[-1], False, belief.link, hazard.terms, (), w, built.names, hazard)
+        return Indicator(hazard.of, hazard.order[-1], False, belief.link, hazard.terms, (), w, built.names, hazard)
     recorded = isinstance(belief, Heckman)
     in_formula = {c for term in parse(belief.formula).terms if term.bare for c in term.columns}
     slopes = tuple(j for j, c in enumerate(columns) if c in in_formula)
@@ -232,12 +270,16 @@ def _model_rows(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelData:
-    """What `likelihood.loglik_and_gradient` reads besides the parameters, in its order, and how those are made."""
+    """What `likelihood.loglik_and_gradient` reads besides the parameters, in its order, and how those are made.
+
+    The last rows of the kernel are those of the `limited` columns.
+    """
 
     arrays: tuple[np.ndarray, ...]
     patterns: Patterns
     pieces: tuple[tuple[tuple[int, ...], int], ...]
     groups: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    limited: tuple[int, ...] = ()
 
     @property
     def together(self) -> bool:
@@ -252,34 +294,38 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
     """
     pieces, group, groups = _model_rows(layout)
     x = np.hstack([layout.x, *(_amount_columns(layout, i, rows) for _, i, rows in pieces)])
-    indicators = layout.indicators
-    rows = np.arange(len(x)) if indicators or keep_empty_rows else np.flatnonzero(layout.seen.any(axis=1))
-    seen = layout.seen[rows]
-    patterns = group_rows(seen, group[rows])
+    indicators, known = layout.indicators, limit_rows(layout.bounds, len(x))
+    every = keep_empty_rows or bool(indicators) or bool(known.columns)
+    rows = np.arange(len(x)) if every else np.flatnonzero(layout.seen.any(axis=1))
+    y = np.hstack([layout.y, np.full((len(x), layout.hidden), np.nan)])
+    patterns, limit_sign = group_with_limits(~np.isnan(y[rows]), group[rows], known.sign[rows])
     patterns = replace(patterns, order=rows[patterns.order])
-    everything = cross_products(x, layout.y, patterns) if products else np.zeros((len(patterns.group), 0, 0))
-    per_row = slice(None) if indicators or keep_empty_rows else slice(0)
-    order = patterns.order[per_row]
-    each = [i.w for i in indicators for _ in range(i.n_rows)]
+    everything = cross_products(x, y, patterns) if products else np.zeros((len(patterns.group), 0, 0))
+    order = patterns.order[slice(None) if every else slice(0)]
+    each = [*(i.w for i in indicators for _ in range(i.n_rows)), *known.w]
     w = np.hstack([np.zeros((len(layout.y), 0)), *each])
+    present = patterns.seen.copy()
+    present[:, list(known.columns)] |= limit_sign != 0
+    sign = np.hstack([*(i.signs(present) for i in indicators), limit_sign])
     arrays = (
         everything,
         patterns.seen.astype(np.int64),
         patterns.group,
         patterns.start,
-        np.hstack([np.zeros((len(patterns.seen), 0)), *(i.signs(patterns.seen) for i in indicators)]),
+        sign,
         np.ascontiguousarray(x[order]),
-        np.nan_to_num(layout.y[order]),
+        np.nan_to_num(y[order]),
         np.ascontiguousarray(w[order]),
         np.concatenate([[0], np.cumsum([one.shape[1] for one in each])]).astype(np.int64),
-        *_links(indicators),
-        joint_propensities(indicators, patterns.seen),
+        *_links([*(i.link for i in indicators for _ in range(i.n_rows)), *("probit" for _ in known.columns)]),
+        joint_propensities(indicators, known.columns, sign, patterns.seen),
     )
     return KernelData(
         arrays,
         patterns,
         tuple((tuple(sorted(c)), i) for c, i, _ in pieces),
         tuple((tuple(sorted(c)), tuple(sorted(s))) for c, s in groups),
+        known.columns,
     )
 
 
@@ -289,23 +335,26 @@ def _amount_columns(layout: Layout, i: int, rows: np.ndarray) -> np.ndarray:
     return np.where(rows, amount.times, 0.0)[:, None] * (layout.x if of_mean else 1.0)
 
 
-def joint_propensities(indicators: tuple[Indicator, ...], seen: np.ndarray) -> np.ndarray:
-    """Say which propensities are correlated given what is seen, for each row of a (G, p) mask: (G, K) of 0 and 1.
+def joint_propensities(
+    indicators: tuple[Indicator, ...], limited: tuple[int, ...], sign: np.ndarray, seen: np.ndarray
+) -> np.ndarray:
+    """Say which propensities are correlated given what is seen, for each pattern: (G, K) of 0 to 2.
 
-    They are those that read an unseen column, where several do: the unseen columns are correlated.
+    They are those that are asked for and read an unseen column, where several do: the unseen columns are correlated. 2
+    says that they read random terms alone, and are independent given one or two numbers.
     """
-    unseen = np.zeros((len(seen), 0), dtype=bool)
-    for indicator in indicators:
-        reads = np.array([[j in columns for j in range(seen.shape[1])] for columns in indicator.reads])
-        asked = indicator.signs(seen) != 0
-        unseen = np.hstack([unseen, asked & (~seen[:, None, :] & reads).any(axis=2)])
-    return (unseen & (unseen.sum(axis=1, keepdims=True) > 1)).astype(np.int64)
+    reads = [*(columns for i in indicators for columns in i.reads), *((j,) for j in limited)]
+    on = np.array([[j in columns for j in range(seen.shape[1])] for columns in reads], dtype=bool)
+    unseen = (sign != 0) & (~seen[:, None, :] & on.reshape(len(reads), seen.shape[1])).any(axis=2)
+    hidden = [i.hazard is not None and i.hazard.hidden > 0 for i in indicators for _ in range(i.n_rows)]
+    kind = np.where([*hidden, *(False for _ in limited)], 2, 1)
+    return ((unseen & (unseen.sum(axis=1, keepdims=True) > 1)) * kind).astype(np.int64)
 
 
-def _links(indicators: tuple[Indicator, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    links = [LINKS[i.link] for i in indicators for _ in range(i.n_rows)]
-    width = max((len(p) for p, _ in links), default=1)
-    weights, slopes = np.zeros((len(links), width)), np.ones((len(links), width))
-    for k, (p, s) in enumerate(links):
+def _links(links: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    mixtures = [LINKS[link] for link in links]
+    width = max((len(p) for p, _ in mixtures), default=1)
+    weights, slopes = np.zeros((len(mixtures), width)), np.ones((len(mixtures), width))
+    for k, (p, s) in enumerate(mixtures):
         weights[k, : len(p)], slopes[k, : len(s)] = p, s
-    return weights, slopes, np.array([len(p) for p, _ in links], dtype=np.int64)
+    return weights, slopes, np.array([len(p) for p, _ in mixtures], dtype=np.int64)

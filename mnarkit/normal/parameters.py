@@ -31,6 +31,8 @@ class Parameters:
         Error correlation of each indicator; None for selection models.
     amounts : sequence of scalars
         The amounts inside the likelihood, as declared.
+    random : (g, g), optional
+        Covariance of the random terms of a growth curve, on t⁰, t¹, t²; where indicators read them.
     """
 
     coef: Any
@@ -38,6 +40,7 @@ class Parameters:
     indicators: Sequence[Any]
     rho: Sequence[Any]
     amounts: Sequence[Any]
+    random: Any = None
 
 
 def kernel_parameters(par: Parameters, layout: Layout, data: KernelData, xp: Any = np) -> tuple[Any, ...]:
@@ -47,11 +50,32 @@ def kernel_parameters(par: Parameters, layout: Layout, data: KernelData, xp: Any
     coef = xp.concatenate([par.coef, *extra], axis=1) if extra else par.coef
     cov = xp.stack([_group_cov(par, layout, columns, scales, xp) for columns, scales in data.groups])
     p, q = len(layout.columns), len(layout.terms) + sum(_width(layout, i) for _, i in data.pieces)
+    known = _limit_rows(layout, p, q)
     if not layout.indicators:
-        return coef, cov, np.zeros((0, p)), np.zeros((0, q)), np.zeros(0), np.zeros(0)
+        return coef, cov, *known
     blocks = [_indicator_rows(par, layout, k, coef, q, xp) for k in range(len(layout.indicators))]
+    blocks += [known] if layout.limited_columns else []
     on_y, on_x, own, var = (xp.concatenate(list(parts)) for parts in zip(*blocks, strict=True))
+    if layout.hidden:
+        coef, cov = _with_random_terms(coef, par, layout, xp)
     return coef, cov, on_y, on_x, own, var
+
+
+def _limit_rows(layout: Layout, p: int, q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Give the rows of z = limit - y, without error; the second column of each w, a width, has no coefficient."""
+    columns = list(layout.limited_columns)
+    size = len(columns)
+    return -np.eye(p)[columns], np.zeros((size, q)), np.tile([1.0, 0.0], size), np.zeros(size)
+
+
+def _with_random_terms(coef: Any, par: Parameters, layout: Layout, xp: Any) -> tuple[Any, Any]:
+    """Append the random terms u to the modelled columns: E u = 0, Cov(y, u) = V Ψ with V the powers of the times."""
+    assert layout.structure is not None
+    across = xp.dot(layout.structure.powers, par.random)
+    above = xp.concatenate([par.cov, across], axis=1)
+    below = xp.concatenate([across.T, par.random], axis=1)
+    none = np.zeros((layout.hidden, len(layout.terms)))
+    return xp.concatenate([coef, none]), xp.concatenate([above, below])[None, :, :]
 
 
 def _indicator_rows(par: Parameters, layout: Layout, k: int, coef: Any, q: int, xp: Any) -> tuple[Any, Any, Any, Any]:
@@ -60,7 +84,7 @@ def _indicator_rows(par: Parameters, layout: Layout, k: int, coef: Any, q: int, 
     Heckman's is c'w + ρ (y - Bx) / σ + e, t = 1 - ρ².
     """
     indicator, beta = layout.indicators[k], par.indicators[k]
-    p, r = len(layout.columns), indicator.w.shape[1]
+    p, r = len(layout.columns) + layout.hidden, indicator.w.shape[1]
     one = np.eye(p)
     if indicator.hazard is not None:
         return _hazard_rows(indicator.hazard, beta, p, q, r, xp)
@@ -76,8 +100,8 @@ def _hazard_rows(hazard: Hazard, beta: Any, p: int, q: int, r: int, xp: Any) -> 
     """All waves by two products: every coefficient is linear in beta, and many small ones take long to compile."""
     waves = len(hazard.at)
     on_y, on_w = np.zeros((waves, p, len(hazard.terms))), np.zeros((waves, r, len(hazard.terms)))
-    for t, ((before, now), made) in enumerate(zip(hazard.pairs, hazard.maps, strict=True)):
-        on_w[t], on_y[t, before], on_y[t, now] = made[:r], made[r], made[r + 1]
+    for t, (which, made) in enumerate(zip(hazard.reading, hazard.maps, strict=True)):
+        on_w[t], on_y[t, list(which)] = made[:r], made[r:]
     none, free = np.zeros((waves, q)) * beta[0], np.ones(waves) + 0.0 * beta[0]
     return xp.dot(on_y, beta), none, xp.dot(on_w.reshape(waves * r, len(hazard.terms)), beta), free
 

@@ -61,6 +61,29 @@ class Structure:
     curve: tuple[str, ...] = ()
 
     @property
+    def powers(self) -> np.ndarray:
+        """t⁰, t¹, t² at the times, (p, g)."""
+        assert self.basis is not None
+        assert self.back is not None
+        return self.basis @ np.linalg.inv(self.back)
+
+    def random(self, pieces: Pieces, xp: Any = np) -> Any:
+        """Covariance of the random terms on t⁰, t¹, t²; None for a structure that has none."""
+        if self.basis is None:
+            return None
+        back: Any = self.back
+        return xp.dot(back, xp.dot(pieces.shape, back.T))
+
+    def random_of(self, own: np.ndarray, q: int) -> np.ndarray | None:
+        """Find the covariance of the random terms in what `own` gave."""
+        if self.basis is None:
+            return None
+        g = self.basis.shape[1]
+        spread = np.zeros((g, g), dtype=own.dtype)
+        spread[np.tril_indices(g)] = own[g * q : g * q + g * (g + 1) // 2]
+        return spread + np.tril(spread, -1).T
+
+    @property
     def n_shape(self) -> int:
         """Free parameters of the shape."""
         if self.basis is not None:

@@ -2,6 +2,7 @@
 
 Notation of `likelihood`; C is the covariance of A_j'y over the propensities of a row given y_o; together their signs
 have the probability of an orthant. C enters by v alone: C_jk = (v of A_j + A_k, less v of A_j and of A_k) / 2.
+Where `joint` is 2 the propensities read random terms alone: C has rank one or two, and `factors` integrates over those.
 """
 
 import hashlib
@@ -10,10 +11,10 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from mnarkit.normal.lattice import log_all_signs
-from mnarkit.normal.likelihood import KERNEL_KEY, loglik_and_gradient, unit_loglik, unpack
-from mnarkit.normal.orthants import log_two_signs
+from mnarkit.normal.factors import FACTORS_KEY, log_factor_signs, roots
+from mnarkit.normal.likelihood import loglik_and_gradient, unit_loglik, unpack
 from mnarkit.normal.propensity import chain_rule, covariance_of_two, invert_seen, propensity, split
+from mnarkit.normal.rectangles import log_rectangle
 
 __all__ = [
     "TOGETHER_KEY",
@@ -34,9 +35,11 @@ def read_together(S, B, A, D, o, m, k, inv, omega, on_x, on_y, C):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def row_means(row, members, on_x, on_y, c, x, y, w, w_start, u):
-    """Fill u with the means of a row's propensities given what is seen of it; unseen y are zero."""
+def row_means(row, members, on_x, on_y, c, x, y, w, w_start, u, width):
+    """Fill u with the means of a row's propensities given what is seen of it, unseen y being zero, and their widths."""
     for j in range(len(members)):
+        end = w_start[members[j] + 1]
+        width[j] = w[row, end - 1] if end > w_start[members[j]] else 0.0  # read where an interval is known alone
         u[j] = 0.0
         for l in range(x.shape[1]):
             u[j] += on_x[j, l] * x[row, l]
@@ -47,22 +50,23 @@ def row_means(row, members, on_x, on_y, c, x, y, w, w_start, u):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def log_orthant(u, C, t, sign, weights, slopes, sizes, g_u, g_C, g_t):
-    """Log P(all signs), and its derivatives in u, in C (above and on the diagonal) and in t."""
-    if len(u) > 2:
-        return log_all_signs(u, C, t, sign, g_u, g_C, g_t)
-    out = np.empty(7)
-    value = log_two_signs(u, np.diag(C), C[0, 1], t, sign, weights, slopes, sizes, out)
-    g_u[0], g_u[1] = out[0], out[1]
-    g_C[0, 0], g_C[1, 1], g_C[0, 1] = out[2], out[3], out[4]
-    g_t[0], g_t[1] = out[5], out[6]
-    return value
+def log_orthant(u, width, C, L, rank, t, sign, weights, slopes, sizes, g_u, g_C, g_t):
+    """Log P(all signs), and its derivatives in u, in C (on and above the diagonal) and in t; rank < 0: no factors."""
+    if rank >= 0:
+        return log_factor_signs(u, L, rank, t, sign, sizes > 1, g_u, g_C, g_t)
+    return log_rectangle(u, width, C, t, sign, weights, slopes, sizes, g_u, g_C, g_t)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def factors_of(C, kind):
+    """Give L and the rank of C where the propensities read random terms alone, and else a rank of -1."""
+    return roots(C) if kind == 2 else (np.zeros((len(C), 2)), -1)
 
 
 @numba.njit(cache=True, error_model="numpy")
 def add_signs_together(
-    S, B, A, D, c, t, o, m, k, inv, members, first, end, sign, x, y, w, w_start, weights, slopes, sizes, dB, dS, dA, dD,
-    dc, dt,
+    kind, S, B, A, D, c, t, o, m, k, inv, members, first, end, sign, x, y, w, w_start, weights, slopes, sizes, dB, dS,
+    dA, dD, dc, dt,
 ):  # fmt: skip
     """Add the gradient of log P(signs of the members) over the rows from first to end; its value."""
     p, q, d = len(S), x.shape[1], len(members)
@@ -70,12 +74,13 @@ def add_signs_together(
     link = weights[members], slopes[members], sizes[members]
     omega, on_x, on_y, C = np.empty((d, p)), np.empty((d, q)), np.empty((d, p)), np.empty((d, d))
     read_together(S, B, a, D[members], o, m, k, inv, omega, on_x, on_y, C)
-    u, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
+    L, rank = factors_of(C, kind)
+    u, width, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
     g_x, g_y, total_C = np.zeros((d, q)), np.zeros((d, p)), np.zeros((d, d))
     value = 0.0
     for row in range(first, end):
-        row_means(row, members, on_x, on_y, c, x, y, w, w_start, u)
-        value += log_orthant(u, C, t_here, sign_here, *link, g_u, g_C, g_t)
+        row_means(row, members, on_x, on_y, c, x, y, w, w_start, u, width)
+        value += log_orthant(u, width, C, L, rank, t_here, sign_here, *link, g_u, g_C, g_t)
         for j in range(d):
             for l in range(q):
                 g_x[j, l] += g_u[j] * x[row, l]
@@ -113,17 +118,18 @@ def carry_back(S, B, a, o, m, k, inv, members, omega, g_x, g_y, g_C, dB, dS, dA,
 
 @numba.njit(cache=True, error_model="numpy")
 def signs_together(
-    S, B, A, D, c, t, o, m, k, inv, members, first, end, sign, x, y, w, w_start, weights, slopes, sizes, out
+    kind, S, B, A, D, c, t, o, m, k, inv, members, first, end, sign, x, y, w, w_start, weights, slopes, sizes, out
 ):
     """Add log P(signs of the members) of each row from first to end to out."""
     p, q, d = len(S), x.shape[1], len(members)
     omega, on_x, on_y, C = np.empty((d, p)), np.empty((d, q)), np.empty((d, p)), np.empty((d, d))
     read_together(S, B, A[members], D[members], o, m, k, inv, omega, on_x, on_y, C)
+    L, rank = factors_of(C, kind)
     link = weights[members], slopes[members], sizes[members]
-    u, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
+    u, width, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
     for row in range(first, end):
-        row_means(row, members, on_x, on_y, c, x, y, w, w_start, u)
-        out[row] += log_orthant(u, C, t[members], sign[members], *link, g_u, g_C, g_t)
+        row_means(row, members, on_x, on_y, c, x, y, w, w_start, u, width)
+        out[row] += log_orthant(u, width, C, L, rank, t[members], sign[members], *link, g_u, g_C, g_t)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -146,8 +152,8 @@ def loglik_and_gradient_together(
         k, at = split(seen[g], o, m), group[g]
         invert_seen(S[at], o, k, chol, root, inv)
         value += add_signs_together(
-            S[at], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y, w, w_start, weights,
-            slopes, sizes, dB, dS[at], dA, dD, dc, dt,
+            joint[g, members[0]], S[at], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y,
+            w, w_start, weights, slopes, sizes, dB, dS[at], dA, dD, dc, dt,
         )  # fmt: skip
     return value, dB, dS, dA, dD, dc, dt
 
@@ -174,10 +180,10 @@ def unit_loglik_together(
         k, at = split(seen[g], o, m), group[g]
         invert_seen(S[at], o, k, chol, root, inv)
         signs_together(
-            S[at], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y, w, w_start, weights,
-            slopes, sizes, out,
+            joint[g, members[0]], S[at], B, A, D, c, t, o, m, k, inv, members, start[g], start[g + 1], sign[g], x, y,
+            w, w_start, weights, slopes, sizes, out,
         )  # fmt: skip
 
 
-_SOURCES = [Path(__file__).with_name(f"{name}.py") for name in ("together", "lattice", "orthants")]
-TOGETHER_KEY = hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES) + KERNEL_KEY.encode()).hexdigest()
+_SOURCES = [Path(__file__).with_name(f"{name}.py") for name in ("together", "rectangles", "lattice", "orthants")]
+TOGETHER_KEY = hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES) + FACTORS_KEY.encode()).hexdigest()

@@ -11,7 +11,8 @@ import numpy as np
 
 from mnarkit.data import IncompleteData
 from mnarkit.families import DEFAULTS
-from mnarkit.normal.layout import Amount, Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
+from mnarkit.normal.declared import Amount, FreeAmounts, free_amounts
+from mnarkit.normal.layout import Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.normal.scaling import Scaling, own_units_map, standardise
@@ -25,6 +26,7 @@ from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
+from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Equation", "Target"]
@@ -60,6 +62,8 @@ class Target:
         The free parameters, in the order of θ.
     equations : tuple of Equation
         One for each modelled indicator.
+    amounts : dict
+        Every free amount by name, linear in the values: where these are 0, and its factors, (k,).
     """
 
     spec: Spec
@@ -69,6 +73,7 @@ class Target:
     rows: KernelData
     blocks: tuple[Block, ...]
     equations: tuple[Equation, ...]
+    amounts: dict[str, tuple[float, np.ndarray]]
     scalars: tuple[np.ndarray, ...]
     design: tuple[Any, ...]
     packed: tuple[np.ndarray, np.ndarray]
@@ -78,6 +83,8 @@ class Target:
         """Lay a checked spec out; None where it has something that is not written here."""
         data = fitted_table(spec, data)
         layout = lay_out(spec, data, designs_of(spec, data))
+        if layout.hidden:  # random terms that indicators read
+            return None
         standard, scaling = standardise(layout)
         rows = kernel_data(standard)
         blocks, equations = _free_parameters(spec, standard, scaling)
@@ -86,8 +93,13 @@ class Target:
             np.concatenate([b.numbers for b in blocks]),
             np.concatenate([np.full(b.size, b.squash) for b in blocks]),
         )
-        design = _design(spec, standard, rows, blocks, equations)
-        made = cls(spec, layout, standard, scaling, rows, blocks, equations, scalars, design, pack(rows.arrays))
+        starts = dict(
+            zip([*(b.name for b in blocks), ""], np.cumsum([0, *(b.size for b in blocks)]).tolist(), strict=True)
+        )
+        amounts = _amount_map(standard.amounts, starts)
+        design = _design(spec, standard, rows, blocks, equations, starts, amounts)
+        packed = pack(rows.arrays)
+        made = cls(spec, layout, standard, scaling, rows, blocks, equations, amounts, scalars, design, packed)
         return made if made._agrees() else None
 
     @property
@@ -127,14 +139,15 @@ class Target:
         """Standardised parameters as `normal.parameters` names them, at one point."""
         coef, cov = moments_of_values(values, self.design[0], self.design[1])
         named = self.by_name(values)
-        amounts = [named.get(a.name, a.component.amount) for a in self.standard.model_amounts]
+        free = {name: at + factors @ values for name, (at, factors) in self.amounts.items()}
+        amounts = [free.get(a.name, a.declared) for a in self.standard.model_amounts]
         betas, rhos, at = [], [], int(self.design[0][7])
         for belief, equation in zip(self.spec.selections, self.equations, strict=True):
             k = equation.free_map.shape[1]
             betas.append(equation.free_map @ values[at : at + k] + equation.fixed)
             rhos.append(_rho(named, belief.columns[0], equation))
             at += k
-        return Parameters(coef, cov, betas, rhos, [float(np.asarray(a)) for a in amounts])
+        return Parameters(coef, cov, betas, rhos, amounts)
 
     def _agrees(self) -> bool:
         """Whether the compiled arguments are those of `normal.parameters`, at a point that has no special value."""
@@ -160,9 +173,31 @@ def _free_parameters(spec: Spec, standard: Layout, scaling: Scaling) -> tuple[tu
         blocks += made
         rhos += rho
         equations.append(equation)
-    amounts = [(a.name, a.component.amount) for a in standard.amounts]
-    drawn = [located(name, [prior], np.ones(()), ()) for name, prior in amounts if isinstance(prior, Prior)]
+    drawn = [block for free in free_amounts(standard.amounts) for block in _amount_blocks(free)]
     return (*blocks, *rhos, *drawn), tuple(equations)
+
+
+def _amount_blocks(free: FreeAmounts) -> list[Block]:
+    """Amounts as declared; correlated ones as standard normal deviations."""
+    if free.corr is None:
+        return [located(name, [prior], np.ones(()), ()) for name, prior in zip(free.names, free.priors, strict=True)]
+    count = len(free.names)
+    return [located(f"{free.names[0]}_z", [Prior("normal", 0, 1)] * count, np.ones(()), (count,))]
+
+
+def _amount_map(amounts: tuple[Amount, ...], starts: dict[str, int]) -> dict[str, tuple[float, np.ndarray]]:
+    """Every free amount by name: what it is where all values are 0, and its factors, (k,), on the values."""
+    size, made = starts[""], {}
+    for free in free_amounts(amounts):
+        if free.corr is None:
+            made |= {name: (0.0, np.eye(size)[starts[name]]) for name in free.names}
+            continue
+        at = starts[f"{free.names[0]}_z"]
+        for name, prior, row in zip(free.names, free.priors, free.root, strict=True):
+            factors = np.zeros(size)
+            factors[at : at + len(row)] = prior.values[1] * row
+            made[name] = prior.values[0], factors
+    return made
 
 
 def _data_model(model: DataModel, layout: Layout, scaling: Scaling) -> list[Block]:
@@ -193,7 +228,7 @@ def _data_model(model: DataModel, layout: Layout, scaling: Scaling) -> list[Bloc
 
 
 def _equation(
-    belief: Selection | Heckman | Dropout, indicator: Indicator, scaling: Scaling, k: int
+    belief: Selection | Heckman | Dropout | SharedParameter, indicator: Indicator, scaling: Scaling, k: int
 ) -> tuple[list[Block], Equation, list[Block]]:
     declared = prior_table(belief.priors)
     priors = {name: prior for name, prior in declared.items() if name != "rho"}
@@ -225,11 +260,16 @@ def _equation(
 
 
 def _design(
-    spec: Spec, standard: Layout, rows: KernelData, blocks: tuple[Block, ...], equations: tuple[Equation, ...]
+    spec: Spec,
+    standard: Layout,
+    rows: KernelData,
+    blocks: tuple[Block, ...],
+    equations: tuple[Equation, ...],
+    starts: dict[str, int],
+    amounts: dict[str, tuple[float, np.ndarray]],
 ) -> tuple[Any, ...]:
     """Lay out what `density.arguments` reads."""
     structure, (p, q) = standard.structure, (len(standard.columns), len(standard.terms))
-    starts = dict(zip([b.name for b in blocks], np.cumsum([0, *(b.size for b in blocks)]).tolist(), strict=False))
     head = _kind(structure), p, q, blocks[0].shape[0], structure is None or structure.by_wave
     first = sum(b.size for b in blocks[: len(_moment_names(blocks))])
     lines, fixed, (K, R) = _lines(standard, rows, equations)
@@ -243,13 +283,13 @@ def _design(
             rhos.append(0.0 if np.isnan(equation.rho) else equation.rho)
         k += indicator.n_rows
     return (
-        np.array([*head, K, R, first], dtype=np.int64),
+        np.array([*head, K, R, first, len(rows.limited)], dtype=np.int64),
         np.ascontiguousarray(basis),
         lines,
         fixed,
         np.array(heckman, dtype=np.int64).reshape(-1, 3),
         np.array(rhos, dtype=float),
-        _moves(standard, rows, starts),
+        _moves(standard, rows, amounts),
     )
 
 
@@ -277,44 +317,45 @@ def _lines(
 
     def ask(phi: np.ndarray) -> np.ndarray:
         edges = np.cumsum([e.free_map.shape[1] for e in equations])[:-1]
-        betas = [e.free_map @ v + e.fixed for e, v in zip(equations, np.split(phi, edges), strict=True)]
+        each = np.split(phi, edges) if equations else []
+        betas = [e.free_map @ v + e.fixed for e, v in zip(equations, each, strict=True)]
         rhos = [None if e.rho is None else 0.0 for e in equations]
         asked = Parameters(np.zeros((p, len(standard.terms))), np.eye(p), betas, rhos, amounts)
         _, _, A, _, c, _ = kernel_parameters(asked, standard, rows)
         return np.concatenate([np.ravel(A), c])
 
-    fixed = ask(np.zeros(free)) if equations else np.zeros(0)
+    fixed = ask(np.zeros(free))
     found = [ask(e) - fixed for e in np.eye(free)]
     triplets = [(i, k, line[i]) for k, line in enumerate(found) for i in np.flatnonzero(line)]
-    K = sum(i.n_rows for i in standard.indicators)
+    K = sum(i.n_rows for i in standard.indicators) + len(rows.limited)
     return np.array(triplets, dtype=float).reshape(-1, 3), fixed, (K, len(fixed) - K * p)
 
 
-def _moves(standard: Layout, rows: KernelData, starts: dict[str, int]) -> tuple[np.ndarray, ...]:
+def _moves(standard: Layout, rows: KernelData, free: dict[str, tuple[float, np.ndarray]]) -> tuple[np.ndarray, ...]:
     """Lay out what `moving` reads."""
     p, q = len(standard.columns), len(standard.terms)
     amounts = standard.model_amounts
-    pieces, numbers = np.zeros((len(rows.pieces), 5 + 2 * p), np.int64), np.zeros((len(rows.pieces), 3 + q))
+    pieces, numbers = np.zeros((len(rows.pieces), 5 + 2 * p), np.int64), np.zeros((len(rows.pieces), 2 + q))
     for row, made, (columns, i) in zip(pieces, numbers, rows.pieces, strict=True):
         mode, factor, offset = _distance(amounts[i], standard)
-        row[:4] = mode, starts.get(amounts[i].name, -1), amounts[i].column, len(columns)
-        row[4 : 4 + len(columns)] = columns
-        given = amounts[i].predictors
+        j, given = amounts[i].column, amounts[i].predictors
+        row[:4], row[4 : 4 + len(columns)] = (mode, i, j, len(columns)), columns
         row[4 + p], row[5 + p : 5 + p + len(given)] = len(given), given
-        declared, j = amounts[i].component.amount, amounts[i].column
-        made[:3] = 0.0 if isinstance(declared, Prior) else declared, factor, offset
         intercept = np.array([t == "Intercept" for t in standard.terms])
-        made[3:] = np.where(intercept, standard.center[j] / standard.scale[j], 0.0)
-    groups, factors = np.full((len(rows.groups), 1 + 2 * p), -2, np.int64), np.ones((len(rows.groups), p))
-    for row, made, (columns, scales) in zip(groups, factors, rows.groups, strict=True):
+        made[:2], made[2:] = (factor, offset), np.where(intercept, standard.center[j] / standard.scale[j], 0.0)
+    groups = np.full((len(rows.groups), 1 + 2 * p), -1, np.int64)
+    for row, (columns, scales) in zip(groups, rows.groups, strict=True):
         row[0], row[1 : 1 + len(columns)] = len(columns) if scales else 0, columns
         for a, column in enumerate(columns):
-            on = [i for i in scales if amounts[i].column == column]
-            if on:
-                declared = amounts[on[0]].component.amount
-                row[1 + p + a] = starts.get(amounts[on[0]].name, -1)
-                made[a] = 1.0 if isinstance(declared, Prior) else declared
-    return pieces, numbers, groups, factors
+            row[1 + p + a] = next((i for i in scales if amounts[i].column == column), -1)
+    fixed = [free[a.name][0] if isinstance(a.declared, Prior) else a.declared for a in amounts]
+    lines = [
+        (i, k, free[a.name][1][k])
+        for i, a in enumerate(amounts)
+        if isinstance(a.declared, Prior)
+        for k in np.flatnonzero(free[a.name][1])
+    ]
+    return pieces, numbers, groups, np.array(lines, dtype=float).reshape(-1, 3), np.array(fixed, dtype=float)
 
 
 def _distance(amount: Amount, standard: Layout) -> tuple[int, float, float]:

@@ -9,12 +9,22 @@ from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.collinear import full_rank
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
+from mnarkit.spec.shared import SharedParameter
 
-__all__ = ["check_dropout", "dropout_identified", "unseen_in_hazards"]
+__all__ = [
+    "check_dropout",
+    "check_order",
+    "check_prior",
+    "dropout_identified",
+    "leaving_wave_of",
+    "unseen_in_hazards",
+]
 
 
-def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteData) -> None:
+def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteData, present: np.ndarray) -> None:
     """Check that people leave, in the order of the waves, and that the hazard can be read.
+
+    Present are the modelled cells that were measured, (n, p): recorded, or known up to limits.
 
     Raises
     ------
@@ -33,15 +43,16 @@ def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteDa
                 f"{unseen[0]!r} in {belief.formula!r} is a modelled column; a hazard reads the waves as current and "
                 "previous, and fully seen columns"
             )
-    seen = np.column_stack([data.seen(w) for w in belief.waves])
-    left = np.where(seen.any(axis=1), seen.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
-    _in_order(belief, seen, data.n)
+    recorded = np.column_stack([data.seen(w) for w in belief.waves])
+    seen = present[:, [modelled.index(w) for w in belief.waves]]
+    left = leaving_wave_of(seen)
+    check_order(belief, seen, data.n)
     if not np.any((left > 0) & (left < seen.shape[1])):
         raise SpecError(
             f"nobody leaves after the first wave: no row of {data.n} has a last run of holes in "
             f"{', '.join(belief.waves[1:])}; leave Dropout out"
         )
-    _come_back(belief, seen, left, data.n)
+    _come_back(belief, recorded, seen, left, data.n)
     built = design(belief.parsed, data, leave_out=(CURRENT, PREVIOUS))
     full_rank(built.matrix, built, f"the predictors in {belief.formula!r}")
     reads = [n for n, used in zip((PREVIOUS, CURRENT), belief.reads, strict=True) if used]
@@ -53,10 +64,22 @@ def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteDa
     at_waves = [w for t, w in enumerate(belief.waves) if t and (every or (left == t).any())]
     known = [x for n in names for x in ([f"{n}[{w}]" for w in at_waves] if n in belief.by_wave else [n])]
     for name, prior in prior_table(belief.priors).items():
-        _prior(belief, name, prior, known)
+        check_prior(belief, name, prior, known)
 
 
-def _in_order(belief: Dropout, seen: np.ndarray, n: int) -> None:
+def leaving_wave_of(seen: np.ndarray) -> np.ndarray:
+    """Find the wave at which the last run of holes of each row begins; the number of waves where there is none."""
+    return np.where(seen.any(axis=1), seen.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
+
+
+def check_order(belief: Dropout | SharedParameter, seen: np.ndarray, n: int) -> None:
+    """Refuse waves that people join instead of leaving.
+
+    Raises
+    ------
+    SpecError
+        How many rows join.
+    """
     backwards = int(np.sum(~seen[:, 0] & seen[:, -1]))
     if backwards and not np.any(seen[:, 0] & ~seen[:, -1]):
         raise SpecError(
@@ -65,9 +88,9 @@ def _in_order(belief: Dropout, seen: np.ndarray, n: int) -> None:
         )
 
 
-def _come_back(belief: Dropout, seen: np.ndarray, left: np.ndarray, n: int) -> None:
+def _come_back(belief: Dropout, recorded: np.ndarray, seen: np.ndarray, left: np.ndarray, n: int) -> None:
     gaps = ~seen & (np.arange(seen.shape[1])[None, :] < left[:, None])
-    many = np.sum(unseen_in_hazards(belief, seen), axis=0) > 2
+    many = (np.sum(unseen_in_hazards(belief, recorded, seen), axis=0) > 2) & gaps.any(axis=1)
     if many.any():
         raise DataError(
             f"{int(gaps.any(axis=1).sum())} of {n} rows come back after a hole ({int(gaps.sum())} holes before the "
@@ -77,13 +100,20 @@ def _come_back(belief: Dropout, seen: np.ndarray, left: np.ndarray, n: int) -> N
         )
 
 
-def _prior(belief: Dropout, name: str, prior: Prior | float, known: list[str]) -> None:
+def check_prior(belief: Dropout | SharedParameter, name: str, prior: Prior | float, known: list[str]) -> None:
+    """Check the prior of a coefficient of an indicator by wave.
+
+    Raises
+    ------
+    SpecError
+        A term that is not there, a fixed intercept, or a family or unit that does not go with it.
+    """
     if name not in known:
         raise SpecError(f"the prior of {name!r} has no term in {belief}; its parameters are {', '.join(known)}")
     intercept = name.startswith("Intercept")
     if not isinstance(prior, Prior):
         if intercept:
-            raise SpecError(f"the intercept {name!r} of a dropout model is estimated; slopes alone can be fixed")
+            raise SpecError(f"the intercept {name!r} of {belief} is estimated; slopes alone can be fixed")
         return
     if prior.family not in ("normal", "student_t", "uniform"):
         raise SpecError(f"the prior of {name!r} in {belief} is normal, student_t or uniform, not {prior.family}")
@@ -91,9 +121,9 @@ def _prior(belief: Dropout, name: str, prior: Prior | float, known: list[str]) -
         raise SpecError(f"the prior of {name!r} is at the centre of the predictors; unit='raw' is not for it")
 
 
-def unseen_in_hazards(belief: Dropout, seen: np.ndarray) -> list[np.ndarray]:
-    """Find, by wave, the rows at risk whose hazard depends on an unseen value; seen is (n, waves)."""
-    left = np.where(seen.any(axis=1), seen.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
+def unseen_in_hazards(belief: Dropout, seen: np.ndarray, present: np.ndarray) -> list[np.ndarray]:
+    """Find, by wave, the rows at risk whose hazard depends on an unseen value; seen and present are (n, waves)."""
+    left = leaving_wave_of(present)
     previous, current = belief.reads
     found = []
     for t in range(1, seen.shape[1]):
