@@ -32,6 +32,7 @@ from .variances import Variances, variances
 __version__: str
 
 __all__ = [
+    "MAR",
     "Comparison",
     "Completed",
     "Diagnosis",
@@ -50,7 +51,6 @@ __all__ = [
     "Limits",
     "LocalSensitivity",
     "Logistic",
-    "MAR",
     "MvNormal",
     "OddsRatio",
     "PatternMixture",

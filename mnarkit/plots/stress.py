@@ -52,7 +52,7 @@ def sensitivity_curve(found: Sensitivity, term: str) -> Canvas:
     _one_assumption(found.axes, "sensitivity_curve")
     rows = found.curve(term).sort_values(found.axes[0].name)
     fig, ax = _paper()
-    _band(ax, rows, found.axes[0], found.level)
+    _band(ax, rows, found.axes[0], _neutral(found))
     again = rows["reached"].str.startswith("refitted")
     if again.any():
         ax.plot(rows.loc[again, found.axes[0].name], rows.loc[again, "estimate"], "o", color=RECORDED, label="fitted")
@@ -94,7 +94,7 @@ def tipping_curve(found: TippingPoint) -> Canvas:
     _one_assumption(found.axes, "tipping_curve")
     axis = found.axes[0]
     fig, ax = _paper()
-    _band(ax, found.scan, axis, found.level)
+    _band(ax, found.scan, axis, _neutral(found))
     ax.axhline(found.at, color=GREY, linewidth=1, linestyle="--", zorder=0)
     for _, row in found.crossings.iterrows():
         value, error = row[axis.name], row["mc_error"]
@@ -105,7 +105,7 @@ def tipping_curve(found: TippingPoint) -> Canvas:
             f"{value:.3g} ± {error:.2g}",
             (value, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(4, -4),
+            xytext=(9, -4),
             textcoords="offset points",
             ha="left",
             va="top",
@@ -156,17 +156,22 @@ def tipping_map(found: TippingPoint) -> Canvas:
     values = table.to_numpy()
     reach = max(np.abs(values - found.at).max(), 1e-300)
     norm = TwoSlopeNorm(found.at, found.at - reach, found.at + reach)
-    shade = ax.pcolormesh(table.columns, table.index, values, cmap="RdBu_r", norm=norm, shading="gouraud", alpha=0.85)
+    extent = (x.grid.low, x.grid.high, y.grid.low, y.grid.high)
+    shade = ax.imshow(
+        values, extent=extent, origin="lower", aspect="auto", cmap="RdBu_r", norm=norm, interpolation="bilinear"
+    )
     bar = fig.colorbar(shade, ax=ax)
     bar.set_label(f"estimate of {found.term}", fontsize=10, color=DARK)
     bar.ax.tick_params(colors=DARK, labelsize=9)
     pieces: Any = list(found.segments)
     ax.add_collection(LineCollection(pieces, colors="black", linewidths=1.8))
     ax.plot(x.neutral, y.neutral, "o", color="white", markeredgecolor="black", markersize=7)
-    ax.annotate("MAR" if found.spec.is_mar and not found.under else "base", (x.neutral, y.neutral), **_beside())
+    ax.annotate(_neutral(found), (x.neutral, y.neutral), **_beside())
     for _, row in found.crossings.iterrows():
         ax.plot(row[x.name], row[y.name], "D", color="black", markersize=5)
         ax.annotate(f"nearest ± {row['mc_error']:.2g}", (row[x.name], row[y.name]), **_beside())
+    ax.set_xlim(extent[:2])
+    ax.set_ylim(extent[2:])
     _labels(ax, x, _words(y))
     where = found.question if len(found.segments) else f"nowhere here: {found.question}"
     _title(ax, found.what, found.n, found.m, f"line: {where}")
@@ -175,7 +180,7 @@ def tipping_map(found: TippingPoint) -> Canvas:
 
 def _beside() -> dict[str, Any]:
     box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
-    return {"xytext": (7, 7), "textcoords": "offset points", "fontsize": 9, "color": "black", "bbox": box}
+    return {"xytext": (9, 5), "textcoords": "offset points", "fontsize": 9, "color": "black", "bbox": box}
 
 
 def _one_assumption(axes: tuple[Axis, ...], what: str) -> None:
@@ -188,13 +193,21 @@ def _paper(size: tuple[float, float] = _SIZE) -> tuple[Canvas, Axes]:
     return fig, fig.subplots()
 
 
-def _band(ax: Axes, rows: pd.DataFrame, axis: Axis, level: float) -> None:
+def _neutral(found: Sensitivity | TippingPoint) -> str:
+    """Name the point at which nothing is assumed beyond the base."""
+    return "MAR" if found.spec.is_mar and not found.under else "base"
+
+
+def _band(ax: Axes, rows: pd.DataFrame, axis: Axis, neutral: str) -> None:
     plain(ax)
     x = rows[axis.name].to_numpy()
     ax.fill_between(x, rows["ci_low"], rows["ci_high"], color=RECORDED, alpha=0.2, linewidth=0)
     ax.plot(x, rows["estimate"], color=RECORDED, linewidth=2)
     if x.min() <= axis.neutral <= x.max():
         ax.axvline(axis.neutral, color=GREY, linewidth=1, linestyle=":", zorder=0)
+        if axis.term is None:
+            at: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "bottom"}
+            ax.annotate(neutral, (axis.neutral, 0.0), xytext=(4, 4), fontsize=9, color=GREY, **at)
     ax.margins(x=0)
 
 

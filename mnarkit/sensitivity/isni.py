@@ -71,8 +71,8 @@ class LocalSensitivity:
                 f"Local sensitivity of {self.what}, {self.n} rows, maximum likelihood",
                 f"Varied       {self.coefficient}, {self.link}, away from 0 (per sd of the column)",
                 f"Untestable   the size of {self.coefficient}: no data can tell it",
-                f"Reading      isni: change of the estimate per 1 of the coefficient, by sd of the value{change}; c: the "
-                "coefficient that moves it by one standard error; below 1 look further before relying on MAR",
+                f"Reading      isni: change of the estimate per 1 of the coefficient, by sd of the value{change}; "
+                "c: the coefficient that moves it by one standard error; below 1 look further before relying on MAR",
                 self.frame.to_string(index=False, float_format=lambda v: f"{v:.4g}"),
             ]
         )

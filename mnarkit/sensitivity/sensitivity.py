@@ -138,7 +138,7 @@ def sensitivity(
 
 
 def _over_coefficient(fit: Fit, what: Analysis, axes: tuple[Axis, ...], settings: Settings) -> Sensitivity:
-    if len(axes) > 1:
+    if len(axes) != 1:
         raise SpecError(f"one coefficient is varied at a time, not {' and '.join(repr(axis.name) for axis in axes)}")
     warn_uncongenial(fit, what)
     (axis,) = axes
