@@ -1,5 +1,5 @@
 from . import errors
-from .analyze import Estimates, Logistic, analyze, predict
+from .analyze import Estimates, Logistic, analyze, cross_validated, predict
 from .build import build
 from .compare import Comparison, compare
 from .data import IncompleteData
@@ -9,6 +9,7 @@ from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .explore import Exploration, explore
 from .fit import Fit, load_fit
 from .impute import Completed, Imputations, impute, read_imputations
+from .mixed import Mixed, mix_posteriors
 from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .report import report
@@ -51,6 +52,7 @@ __all__ = [
     "Limits",
     "LocalSensitivity",
     "Logistic",
+    "Mixed",
     "MvNormal",
     "OddsRatio",
     "PatternMixture",
@@ -72,6 +74,7 @@ __all__ = [
     "analyze",
     "build",
     "compare",
+    "cross_validated",
     "diagnose",
     "em",
     "errors",
@@ -81,6 +84,7 @@ __all__ = [
     "load_dataset",
     "load_fit",
     "loo",
+    "mix_posteriors",
     "pool",
     "pool_test",
     "predict",

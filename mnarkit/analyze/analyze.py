@@ -42,8 +42,8 @@ def analyze(
         A formula, `"y ~ x + z"`: least squares. Factor levels and the constants of `center`, `scale`, `poly`, `bs` and
         `cs` are those of all imputations together, so that a term means the same in each. Or `Logistic(...)`, the same
         for an event. Or a function of one completed DataFrame that returns (estimates, covariance), (estimates,
-        covariance, df_complete) or a fitted statsmodels or lifelines result; estimates are a Series, a dict, an array
-        or a number, covariance is a matrix, a vector of variances or a number.
+        covariance, df_complete), a fitted statsmodels or lifelines result, or a posterior (its means and covariances);
+        estimates are a Series, a dict, an array or a number, covariance is a matrix, a vector of variances or a number.
     df_complete : float, optional
         The degrees of freedom of the analysis on complete data (`numpy.inf` for none), in place of what the regression
         or the function says. Where the imputations differ in it, the smallest counts.
