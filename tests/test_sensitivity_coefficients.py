@@ -145,3 +145,21 @@ def test_bad_coefficients_get_one_line(fit, message):
     with pytest.raises(SpecError, match=message) as refused, warnings.catch_warnings():
         mk.sensitivity(fit, "y1 ~ 1", grids, m=M, seed=SEED)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_the_wages_over_one_sd_either_side_cost_a_fifth_of_the_fits():
+    """21 values, and the curve of the effect of education within Monte Carlo error of refits at both ends."""
+    wages = mk.load_dataset("wages")
+    chosen = "missing(lwage) ~ lwage + educ + exper + age + kidslt6 + nwifeinc"
+    spec = mk.Spec(mk.Regression("lwage ~ educ + exper + expersq"), mk.Selection(chosen))
+    fit = mk.sample(spec, wages, draws=1000, chains=4, seed=1, progress=False)
+    grid = {"missing(lwage) ~ lwage": mk.Grid(-1, 1, points=21, unit="sd")}
+    found = mk.sensitivity(fit, "lwage ~ educ + exper + expersq", grid, m=20, seed=2)
+    assert sum(how.startswith("refitted") for how in found.reached) <= 4
+    for g, value in ((0, -1.0), (20, 1.0)):
+        held = spec.under(mk.Selection(chosen, priors={"lwage": value / wages["lwage"].std()}))
+        other = mk.sample(held, wages, draws=1000, chains=4, seed=7, progress=False)
+        expected = mk.pool(mk.analyze(mk.impute(other, 20, seed=9), "lwage ~ educ + exper + expersq"))
+        error = np.hypot(expected.mc_error, found.stack["mc_error"][g])
+        assert np.max(np.abs(found.stack["estimate"][g] - expected.estimate) / error) < 5

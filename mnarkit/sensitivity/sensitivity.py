@@ -77,7 +77,8 @@ def sensitivity(
         A Dask client (`pip install 'mnarkit[dask]'`), or anything with `submit`; points are run there.
     resume : path, optional
         A folder in which each point that was run is kept, written whole or not at all, under a name made of spec,
-        table, draws, analysis, seed and point; a run that is started again reads it. Exact arithmetic is not kept.
+        table, draws, analysis, seed and point; a run that is started again reads it. What is arithmetic, and `Logistic`
+        on prepared designs, is quick and not kept.
     progress : bool
         Whether to show a line on a terminal when it takes longer than two seconds.
 
