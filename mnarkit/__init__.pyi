@@ -1,15 +1,26 @@
 from . import errors
-from .analyze import Estimates, Logistic, analyze, cross_validated, predict
+from .analyze import (
+    Estimates,
+    Logistic,
+    PatternAverage,
+    analyze,
+    average_patterns,
+    cross_validated,
+    pattern_average,
+    predict,
+)
 from .build import build
 from .compare import Comparison, compare
 from .data import IncompleteData
 from .datasets import load_dataset
 from .diagnose import Diagnosis, diagnose, loo
+from .elicit import Elicited, elicit
 from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .explore import Exploration, explore
 from .fit import Fit, load_fit
 from .impute import Completed, Imputations, impute, read_imputations
 from .mixed import Mixed, mix_posteriors
+from .normal.translate import Translation, selection_of_shift, shift_of_selection
 from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .report import report
@@ -17,6 +28,8 @@ from .reshape import to_long, to_wide
 from .sample import sample
 from .sensitivity import Grid, LocalSensitivity, Sensitivity, TippingPoint, isni, sensitivity, tipping_point
 from .spec.data_models import Growth, MvNormal, Regression
+from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
+from .spec.data_models import Growth, MvNormal, Regression, Regressions
 from .spec.dropout import Dropout
 from .spec.files import read_spec
 from .spec.limits import Limits
@@ -33,12 +46,12 @@ from .variances import Variances, variances
 __version__: str
 
 __all__ = [
-    "MAR",
     "Comparison",
     "Completed",
     "Diagnosis",
     "Dropout",
     "EMFit",
+    "Elicited",
     "Estimates",
     "Exploration",
     "Fit",
@@ -52,15 +65,18 @@ __all__ = [
     "Limits",
     "LocalSensitivity",
     "Logistic",
+    "MAR",
     "Mixed",
     "MvNormal",
     "OddsRatio",
+    "PatternAverage",
     "PatternMixture",
     "Pooled",
     "PooledTest",
     "Prior",
     "Reference",
     "Regression",
+    "Regressions",
     "Restriction",
     "Ridge",
     "Scale",
@@ -70,12 +86,15 @@ __all__ = [
     "Shift",
     "Spec",
     "TippingPoint",
+    "Translation",
     "Variances",
     "analyze",
+    "average_patterns",
     "build",
     "compare",
     "cross_validated",
     "diagnose",
+    "elicit",
     "em",
     "errors",
     "explore",
@@ -85,6 +104,7 @@ __all__ = [
     "load_fit",
     "loo",
     "mix_posteriors",
+    "pattern_average",
     "pool",
     "pool_test",
     "predict",
@@ -93,7 +113,9 @@ __all__ = [
     "register_strategy",
     "report",
     "sample",
+    "selection_of_shift",
     "sensitivity",
+    "shift_of_selection",
     "tipping_point",
     "to_long",
     "to_wide",
