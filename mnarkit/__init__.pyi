@@ -27,8 +27,6 @@ from .report import report
 from .reshape import to_long, to_wide
 from .sample import sample
 from .sensitivity import Grid, LocalSensitivity, Sensitivity, TippingPoint, isni, sensitivity, tipping_point
-from .spec.data_models import Growth, MvNormal, Regression
-from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
 from .spec.data_models import Growth, MvNormal, Regression, Regressions
 from .spec.dropout import Dropout
 from .spec.files import read_spec
@@ -46,6 +44,7 @@ from .variances import Variances, variances
 __version__: str
 
 __all__ = [
+    "MAR",
     "Comparison",
     "Completed",
     "Diagnosis",
@@ -65,7 +64,6 @@ __all__ = [
     "Limits",
     "LocalSensitivity",
     "Logistic",
-    "MAR",
     "Mixed",
     "MvNormal",
     "OddsRatio",
