@@ -27,6 +27,7 @@ from .report import report
 from .reshape import to_long, to_wide
 from .sample import sample
 from .sensitivity import Grid, LocalSensitivity, Sensitivity, TippingPoint, isni, sensitivity, tipping_point
+from .simulate import simulate
 from .spec.data_models import Growth, MvNormal, Regression, Regressions
 from .spec.dropout import Dropout
 from .spec.files import read_spec
@@ -114,6 +115,7 @@ __all__ = [
     "selection_of_shift",
     "sensitivity",
     "shift_of_selection",
+    "simulate",
     "tipping_point",
     "to_long",
     "to_wide",
