@@ -6,6 +6,7 @@ from mnarkit.plots.forest import forest
 from mnarkit.plots.patterns import hole_patterns
 from mnarkit.plots.rates import hole_rates
 from mnarkit.plots.seen import seen_split
+from mnarkit.plots.stress import sensitivity_curve, tipping_curve, tipping_map
 from mnarkit.plots.values import recorded_imputed
 
 __all__ = [
@@ -20,4 +21,7 @@ __all__ = [
     "sampler_energy",
     "save",
     "seen_split",
+    "sensitivity_curve",
+    "tipping_curve",
+    "tipping_map",
 ]
