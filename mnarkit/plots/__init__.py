@@ -1,6 +1,7 @@
 """Pictures of holes, of imputations, and of estimates under several assumptions, as matplotlib figures."""
 
 from mnarkit.plots.canvas import Canvas, save
+from mnarkit.plots.diagnosis import prior_posterior, replicated_shares, replicated_values, sampler_energy
 from mnarkit.plots.forest import forest
 from mnarkit.plots.patterns import hole_patterns
 from mnarkit.plots.rates import hole_rates
@@ -13,7 +14,11 @@ __all__ = [
     "forest",
     "hole_patterns",
     "hole_rates",
+    "prior_posterior",
     "recorded_imputed",
+    "replicated_shares",
+    "replicated_values",
+    "sampler_energy",
     "save",
     "seen_split",
     "sensitivity_curve",
