@@ -85,6 +85,8 @@ class Target:
         layout = lay_out(spec, data, designs_of(spec, data))
         if layout.hidden:  # random terms that indicators read
             return None
+        if layout.hidden:
+            return None
         standard, scaling = standardise(layout)
         rows = kernel_data(standard)
         blocks, equations = _free_parameters(spec, standard, scaling)
