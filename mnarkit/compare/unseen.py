@@ -11,7 +11,6 @@ from mnarkit.em import EMFit, em
 from mnarkit.errors import MnarkitError, MnarkitWarning
 from mnarkit.impute import Imputations
 from mnarkit.spec.events import fitted_table
-from mnarkit.spec.spec import Spec
 
 __all__ = ["Groups", "MARMeans", "distributions_of", "mar_means", "unseen_of"]
 
@@ -46,7 +45,7 @@ class MARMeans:
 
 def mar_means(one: Entry) -> MARMeans | None:
     """Fit the MAR counterpart of a belief by EM; None where there is no EM for its data model."""
-    spec = Spec(one.spec.model)
+    spec = one.spec.mar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MnarkitWarning)
