@@ -60,6 +60,8 @@ def replicator_of(model: Any, fit: Fit) -> Replicator | None:
 
 @replicator_of.register(Regression | MvNormal | Growth)
 def _(model: Any, fit: Fit) -> Replicator | None:
+    if fit.spec.dropout is not None and fit.spec.dropout.death is not None:
+        return None  # who dies, and when, has no model
     if any(term.holes for belief in fit.spec.selections for term in parse(belief.formula).terms):
         return None  # indicators that read others are drawn one after the other, which is not written
     table = fitted_table(fit.spec, fit.data)

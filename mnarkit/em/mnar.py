@@ -25,6 +25,7 @@ from mnarkit.priors import Prior, centre
 from mnarkit.spec.amounts import parameters_of
 from mnarkit.spec.bounds import limits_said
 from mnarkit.spec.check import check, identification
+from mnarkit.spec.death import death_said
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Component
@@ -72,6 +73,7 @@ def mnar_fit(spec: Spec, data: IncompleteData, start: Any, settings: Settings) -
         *([flat] if flat else []),
         *identification(spec),
         *limits_said(spec, data),
+        *death_said(spec, data),
         *orthants(spec, data),
     )
     return _fit(spec, data, objective, path, modes, notes, covariance)

@@ -10,6 +10,7 @@ import numpy as np
 from mnarkit.data import IncompleteData
 from mnarkit.errors import ConvergenceWarning, SpecError
 from mnarkit.fit import Fit, checked_seed, draw_parameters, stacked_draws
+from mnarkit.impute.factored import impute_factored
 from mnarkit.impute.imputations import Imputations
 from mnarkit.normal.amounts import move
 from mnarkit.normal.conditional import draw_unseen
@@ -20,6 +21,8 @@ from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
 from mnarkit.priors import Prior
 from mnarkit.spec.bounds import present_cells
 from mnarkit.spec.check import check_late, check_rows
+from mnarkit.spec.death import dead_cells
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
@@ -84,6 +87,10 @@ def impute(
     """
     _check_m(fit, m)
     late = _late(under)
+    if engine_of(fit.spec).name == "factored":
+        rows, seed = fit.data if data is None else IncompleteData.of(data), checked_seed(seed)
+        cells = impute_factored(fit, rows, late, seed, draw_order(fit.n_draws, m))
+        return Imputations(rows, cells, fit.spec, late, seed, m)
     rows = fit.data if data is None else _other_rows(fit, data)
     check_late(fit.spec, late, rows, holes_needed=data is None)
     _warn_whole_numbers(fit.spec, rows)
@@ -110,6 +117,7 @@ class _Work:
     rows: KernelData
     late: tuple[Amount, ...]
     recorded: np.ndarray
+    dead: np.ndarray
     reference: ReferenceRows | None
 
 
@@ -125,6 +133,7 @@ def _work(fit: Fit, rows: IncompleteData, late: tuple[Late, ...]) -> _Work:
         kernel_data(layout, keep_empty_rows=True, products=False),
         amounts_of(added, rows, designs.recorded_sd),
         present_cells(fit.spec, rows),
+        dead_cells(fit.spec, rows),
         None if reference is None else reference_rows(reference, layout.columns, rows, designs),
     )
 
@@ -142,7 +151,7 @@ def _one(work: _Work, number: int, seed: int, k: int) -> np.ndarray:
     own = [a for a in work.layout.amounts if a.component.of == "prediction"]
     moves = [(a, amounts[a.name]) for a in own] + [(a, drawn[a.name]) for a in work.late]
     move(y, moves, parameters, work.layout, work.recorded)
-    return y
+    return np.where(work.dead, np.nan, y)
 
 
 def _number(declared: Prior | float, rng: np.random.Generator) -> float:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError
+from mnarkit.spec.death import dead_cells
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
@@ -60,7 +61,15 @@ class Imputations:
         holes = ", ".join(f"{c} ({v.shape[1]})" for c, v in self.cells.items())
         beliefs = [str(b) for b in (*self.spec.missingness, *self.under)]
         head = f"{self.m} imputations of {self.data.n} rows, holes filled in {holes}, seed {self.seed}"
-        return f"{head}\nunder {'; then '.join(beliefs)}"
+        dead = ", ".join(f"{c} ({n})" for c, n in self.after_death.items())
+        left = f"\nleft missing after death: {dead}" if dead else ""
+        return f"{head}\nunder {'; then '.join(beliefs)}{left}"
+
+    @property
+    def after_death(self) -> dict[str, int]:
+        """How many cells have no value in the completed tables, because their subject has died, by column."""
+        counts = dead_cells(self.spec, self.data).sum(axis=0).tolist()
+        return {c: n for c, n in zip(self.spec.model.columns, counts, strict=True) if n}
 
     def to_long(self, *, include_original: bool = False) -> pd.DataFrame:
         """Stack the completed tables, as R's mice: `.imp` from 1 (0 is the incomplete table) and `.id`, the index."""
@@ -115,8 +124,10 @@ def numbered(frame: pd.DataFrame, k: int) -> pd.DataFrame:
 
 
 def _fill(column: pd.Series, holes: np.ndarray, values: np.ndarray) -> pd.Series:
-    """Fill the holes; recorded cells keep their bits, whole numbers and booleans become floating, as draws are."""
+    """Fill the holes; recorded cells keep their bits, draws of a continuous family make whole numbers floating."""
     dtype = column.dtype
+    if values.dtype.kind in "Obi" and not (isinstance(dtype, np.dtype) and dtype.kind == "f"):
+        return _fill_levels(column, holes, values)
     if isinstance(dtype, np.dtype):
         filled = column.to_numpy(copy=True)
         filled[holes] = values
@@ -125,6 +136,13 @@ def _fill(column: pd.Series, holes: np.ndarray, values: np.ndarray) -> pd.Series
     floating: pd.Series = column.copy() if numpy_dtype.kind == "f" else column.astype(_floating(dtype))
     floating.iloc[np.flatnonzero(holes)] = values.astype(numpy_dtype if numpy_dtype.kind == "f" else float)
     return floating
+
+
+def _fill_levels(column: pd.Series, holes: np.ndarray, values: np.ndarray) -> pd.Series:
+    """Fill levels, truth values and counts: the column keeps its dtype."""
+    filled = column.copy()
+    filled.iloc[np.flatnonzero(holes)] = values.tolist() if values.dtype.kind == "O" else values
+    return filled
 
 
 def _floating(dtype: object) -> Literal["double[pyarrow]", "Float64"]:

@@ -15,6 +15,7 @@ from mnarkit.normal.patterns import Patterns, cross_products
 from mnarkit.normal.structure import Structure, structure_of
 from mnarkit.spec.bounds import Bounds, bounds_of, measured_table, present_cells
 from mnarkit.spec.data_models import DataModel, Growth
+from mnarkit.spec.death import death_waves
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
@@ -65,6 +66,8 @@ class Indicator:
         Its fully seen predictors.
     hazard : Hazard or None
         The waves of a dropout or shared-parameter model.
+    beside : tuple of int
+        The waves of a dropout model, of which the column is one: there is an indicator until a row has left or died.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Indicator:
     w: np.ndarray
     w_terms: tuple[str, ...] = ()
     hazard: Hazard | None = None
+    beside: tuple[int, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -89,12 +93,17 @@ class Indicator:
             return self.hazard.reads
         return [(self.column,) if self.recorded else self.slopes]
 
-    def signs(self, seen: np.ndarray) -> np.ndarray:
+    def signs(self, seen: np.ndarray, death: np.ndarray | None = None) -> np.ndarray:
         """+1 where the indicator is 1 in a pattern, -1 where it is 0, 0 where there is none: (G, n_rows)."""
         if self.hazard is not None:
-            return self.hazard.signs(seen)
+            return self.hazard.signs(seen, death)
         one = seen[:, self.column] if self.recorded else ~seen[:, self.column]
-        return np.where(one, 1.0, -1.0)[:, None]
+        made = np.where(one, 1.0, -1.0)[:, None]
+        if not self.beside:
+            return made
+        until = leaving_wave(seen[:, list(self.beside)], death)
+        until = until if death is None else np.minimum(until, death)
+        return np.where(self.beside.index(self.column) < until[:, None], made, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +118,10 @@ class Layout:
         y is (value - center) / scale; 0 and 1 in the columns' own units.
     structure : Structure or None
         Of coefficients and covariance; all columns are then standardised alike.
+    bounds : Bounds or None
+        Of cells known up to limits.
+    death : (n,) array or None
+        The first wave of the dropout model after death.
     """
 
     columns: tuple[str, ...]
@@ -121,6 +134,7 @@ class Layout:
     scale: np.ndarray
     structure: Structure | None = None
     bounds: Bounds | None = None
+    death: np.ndarray | None = None
 
     @property
     def hidden(self) -> int:
@@ -156,7 +170,7 @@ def designs_of(spec: Spec, data: IncompleteData) -> Designs:
         design(spec.model.predictors, data),
         tuple(design(parse(b.formula), measured, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
         tuple(float(np.nanstd(data.number(c), ddof=1)) if data.seen(c).sum() > 1 else np.nan for c in modelled),
-        () if waves is None else leaving_waves(waves, modelled, present_cells(spec, data)),
+        () if waves is None else leaving_waves(waves, modelled, present_cells(spec, data), _deaths(spec, data)),
     )
 
 
@@ -168,7 +182,13 @@ def _unseen_names(
     return (CURRENT, PREVIOUS) if isinstance(belief, Dropout) else modelled
 
 
-def leaving_waves(belief: Dropout | SharedParameter, modelled: tuple[str, ...], present: np.ndarray) -> tuple[int, ...]:
+def _deaths(spec: Spec, data: IncompleteData) -> np.ndarray | None:
+    return None if spec.dropout is None else death_waves(spec.dropout, data)
+
+
+def leaving_waves(
+    belief: Dropout | SharedParameter, modelled: tuple[str, ...], present: np.ndarray, death: np.ndarray | None
+) -> tuple[int, ...]:
     """Find the waves with a hazard: all but the first; with own intercepts, those at which somebody leaves.
 
     Of every hole: all waves; with own intercepts, those that some rows have and some lack.
@@ -180,7 +200,7 @@ def leaving_waves(belief: Dropout | SharedParameter, modelled: tuple[str, ...], 
         return tuple(waves)
     if every_hole:
         return tuple(t for t in waves if 0 < seen[:, t].sum() < len(seen))
-    left = leaving_wave(seen)
+    left = leaving_wave(seen, death)
     return tuple(t for t in waves if (left == t).any())
 
 
@@ -195,7 +215,7 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         y=y,
         x=designs.model.rebuild(data),
         indicators=tuple(
-            _indicator(b, d, spec.model, measured, designs.leaving)
+            _beside(spec, _indicator(b, d, spec.model, measured, designs.leaving))
             for b, d in zip(spec.selections, designs.indicators, strict=True)
         ),
         amounts=amounts_of(spec, data, designs.recorded_sd),
@@ -203,6 +223,7 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         scale=np.ones(p),
         structure=structure_of(spec.model),
         bounds=bounds_of(spec, data) if spec.limits else None,
+        death=_deaths(spec, data),
     )
 
 
@@ -240,6 +261,12 @@ def _indicator(
         w=built.rebuild(data),
         w_terms=built.names,
     )
+
+
+def _beside(spec: Spec, indicator: Indicator) -> Indicator:
+    """Say beside which waves an indicator of single holes stands."""
+    waves = () if spec.dropout is None else tuple(spec.model.columns.index(w) for w in spec.dropout.waves)
+    return replace(indicator, beside=waves) if indicator.hazard is None and indicator.column in waves else indicator
 
 
 def _model_rows(
@@ -298,7 +325,9 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
     every = keep_empty_rows or bool(indicators) or bool(known.columns)
     rows = np.arange(len(x)) if every else np.flatnonzero(layout.seen.any(axis=1))
     y = np.hstack([layout.y, np.full((len(x), layout.hidden), np.nan)])
-    patterns, limit_sign = group_with_limits(~np.isnan(y[rows]), group[rows], known.sign[rows])
+    keys = known.sign if layout.death is None else np.column_stack([known.sign, layout.death])
+    patterns, key = group_with_limits(~np.isnan(y[rows]), group[rows], keys[rows])
+    limit_sign, death = key[:, : len(known.columns)], None if layout.death is None else key[:, -1]
     patterns = replace(patterns, order=rows[patterns.order])
     everything = cross_products(x, y, patterns) if products else np.zeros((len(patterns.group), 0, 0))
     order = patterns.order[slice(None) if every else slice(0)]
@@ -306,7 +335,7 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
     w = np.hstack([np.zeros((len(layout.y), 0)), *each])
     present = patterns.seen.copy()
     present[:, list(known.columns)] |= limit_sign != 0
-    sign = np.hstack([*(i.signs(present) for i in indicators), limit_sign])
+    sign = np.hstack([*(i.signs(present, death) for i in indicators), limit_sign])
     arrays = (
         everything,
         patterns.seen.astype(np.int64),

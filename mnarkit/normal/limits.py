@@ -46,7 +46,7 @@ def limit_rows(bounds: Bounds | None, n: int) -> LimitRows:
 
 
 def group_with_limits(seen: np.ndarray, group: np.ndarray, sign: np.ndarray) -> tuple[Patterns, np.ndarray]:
-    """Group rows by seen columns, covariance and signs of limits: the patterns, and their signs (G, L)."""
+    """Group rows by seen columns, covariance and further keys, signs of limits: the patterns, and their keys (G, L)."""
     if not sign.shape[1]:
         patterns = group_rows(seen, group)
         return patterns, np.zeros((len(patterns.seen), 0))

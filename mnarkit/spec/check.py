@@ -15,7 +15,8 @@ from mnarkit.spec.check_dropout import check_dropout, dropout_identified
 from mnarkit.spec.check_restriction import monotone_lengths
 from mnarkit.spec.check_shared import check_shared, shared_identified
 from mnarkit.spec.collinear import check_undetermined, full_rank
-from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.data_models import DataModel, formulas_of, regression_of
+from mnarkit.spec.death import check_death, death_waves, still_there
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
@@ -70,6 +71,8 @@ def _beliefs(spec: Spec, data: IncompleteData) -> None:
     check_limits(spec, data)
     present = present_cells(spec, data)
     holes = dict(zip(spec.model.columns, (~present).sum(axis=0).tolist(), strict=True))
+    there = still_there(spec, data, present)
+    single = dict(zip(spec.model.columns, (~present & there).sum(axis=0).tolist(), strict=True))
     if not spec.is_mar and not any(holes.values()):
         raise SpecError(
             f"no hole in {', '.join(map(repr, spec.model.columns))} ({data.n} rows): there is nothing that "
@@ -77,11 +80,12 @@ def _beliefs(spec: Spec, data: IncompleteData) -> None:
         )
     for belief in spec.selections:
         if isinstance(belief, Dropout):
-            check_dropout(belief, spec.model.columns, data, present)
+            check_death(belief, data)
+            check_dropout(belief, spec.model.columns, data, present, death_waves(belief, data))
         elif isinstance(belief, SharedParameter):
             check_shared(belief, data)
         else:
-            _selection(belief, spec.model, measured_table(spec, data), holes)
+            _selection(belief, spec.model, measured_table(spec, data), single)
     for belief in spec.pattern_mixtures:
         check_amounts(belief, spec.model.columns, data, present)
     check_model_amounts(spec)
@@ -131,13 +135,14 @@ def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None
 
 def named_columns(spec: Spec) -> list[str]:
     """List the columns of the table that a spec names."""
-    formulas = [spec.model.predictors, *(parse(b.formula) for b in spec.selections)]
+    formulas = [*formulas_of(spec.model), *(parse(b.formula) for b in spec.selections)]
     wheres = [c.where for c in (*spec.amounts, *spec.limits) if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
     waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
     used = [c for f in formulas for t in f.terms for c in sorted(t.columns | t.holes) if c not in waves]
     named = [*spec.model.columns, *used, *(bound for b in spec.limits for bound in b.bounds)]
     groups = [c.by for c in spec.amounts if c.by is not None]
+    groups += [spec.dropout.death] if spec.dropout is not None and spec.dropout.death is not None else []
     return [*named, *(c for w in wheres for c in sorted(condition(w).columns)), *groups]
 
 
@@ -233,8 +238,9 @@ def _identified_by(belief: Selection | Heckman | Dropout | SharedParameter, mode
 
 def _identified(belief: Selection | Heckman, model: DataModel) -> str:
     column = belief.columns[0]
-    data_model, indicator = _seen_columns(model.predictors, model), _seen_columns(parse(belief.formula), model)
-    others = {c for c in model.columns if c != column}
+    own = regression_of(model, column)
+    data_model, indicator = (_seen_columns(f, own) for f in (own.predictors, parse(belief.formula)))
+    others = {c for c in own.columns if c != column}
     read = {c for t in parse(belief.formula).terms for c in t.columns}
     if not isinstance(belief, Heckman) and column not in read:
         tail = " (given the unseen values of the other columns that it reads)" if read & others else ""
@@ -254,7 +260,7 @@ def _identified(belief: Selection | Heckman, model: DataModel) -> str:
         what = (
             "the normal shape of the errors"
             if isinstance(belief, Heckman)
-            else f"the normal shape of {column} and the {belief.link} link"
+            else f"the {getattr(own, 'family', 'normal')} shape of {column} and the {belief.link} link"
         )
         return (
             f"{belief.formula!r} is identified by (iii) {what} alone, which the data can hardly check; "

@@ -8,6 +8,7 @@ from mnarkit.formula import parse
 from mnarkit.spec.bounds import bounds_of
 from mnarkit.spec.check_dropout import unseen_in_hazards
 from mnarkit.spec.check_shared import over_random_terms
+from mnarkit.spec.death import death_waves, still_there
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.shared import SharedParameter
@@ -49,7 +50,7 @@ def _reading(spec: Spec, data: IncompleteData) -> tuple[np.ndarray, np.ndarray]:
     columns = spec.model.columns
     seen = np.column_stack([data.seen(c) for c in columns])
     limited = bounds_of(spec, data).cells
-    each = [(rows, b.link == "logit") for b in beliefs for rows in _with_unseen(b, columns, seen, seen | limited)]
+    each = [(rows, b.link == "logit") for b in beliefs for rows in _with_unseen(b, spec, data, seen, seen | limited)]
     each += [(rows, False) for rows in limited.T if rows.any()]
     reading = np.array([rows for rows, _ in each], dtype=bool).reshape(len(each), data.n).T
     return reading, np.array([logit for _, logit in each], dtype=bool)
@@ -80,13 +81,15 @@ def _names(spec: Spec) -> str:
 
 
 def _with_unseen(
-    belief: Selection | Heckman | Dropout, columns: tuple[str, ...], seen: np.ndarray, present: np.ndarray
+    belief: Selection | Heckman | Dropout, spec: Spec, data: IncompleteData, seen: np.ndarray, present: np.ndarray
 ) -> list[np.ndarray]:
     """Find the rows of each propensity of a belief that depend on an unseen value."""
+    columns = spec.model.columns
     if not isinstance(belief, Dropout):
-        return [(~seen[:, _reads(belief, columns)]).any(axis=1)]
+        there = still_there(spec, data, present)[:, columns.index(belief.columns[0])]
+        return [(~seen[:, _reads(belief, columns)]).any(axis=1) & there]
     waves = [columns.index(w) for w in belief.waves]
-    return unseen_in_hazards(belief, seen[:, waves], present[:, waves])
+    return unseen_in_hazards(belief, seen[:, waves], present[:, waves], death_waves(belief, data))
 
 
 def _reads(belief: Selection | Heckman, columns: tuple[str, ...]) -> list[int]:

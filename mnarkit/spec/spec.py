@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mnarkit.errors import SpecError
 from mnarkit.spec.check_shared import shared_model
-from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression
+from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression, Regressions
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import to_json, to_yaml
 from mnarkit.spec.indicator_order import check_indicator_order
@@ -27,7 +27,7 @@ class Spec:
 
     Parameters
     ----------
-    model : Regression, MvNormal or Growth
+    model : Regression, Regressions, MvNormal or Growth
         The data model.
     *missingness : MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference or Limits
         The beliefs, at most one selection model a column; none is MAR. Holes that no belief names are taken as
@@ -53,9 +53,10 @@ class Spec:
     because: str = ""
 
     def __init__(self, model: DataModel, *missingness: Missingness, because: str = "") -> None:
-        if not isinstance(model, (Regression, MvNormal, Growth)):
+        if not isinstance(model, (Regression, Regressions, MvNormal, Growth)):
             raise SpecError(
-                f"a spec starts with a data model, Regression(...), MvNormal(...) or Growth(...), not {model!r}"
+                "a spec starts with a data model, Regression(...), Regressions(...), MvNormal(...) or Growth(...), not "
+                f"{model!r}"
             )
         wrong = [b for b in missingness if not isinstance(b, _BELIEFS)]
         if wrong:
@@ -90,6 +91,11 @@ class Spec:
     def pattern_mixtures(self) -> tuple[PatternMixture, ...]:
         """The beliefs with declared amounts, in order."""
         return tuple(b for b in self.missingness if isinstance(b, PatternMixture))
+
+    @property
+    def dropout(self) -> Dropout | None:
+        """The dropout model, if there is one."""
+        return next((b for b in self.missingness if isinstance(b, Dropout)), None)
 
     @property
     def limits(self) -> tuple[Limits, ...]:
@@ -157,6 +163,8 @@ def require_spec(given: object) -> None:
     match given:
         case Regression(formula=formula):
             model = f'mk.Regression("{formula}")'
+        case Regressions():
+            model = "mk.Regressions(...)"
         case str(text) if "~" in text:
             model = f'mk.Regression("{text.strip()}")'
         case MvNormal():
@@ -172,7 +180,11 @@ def require_spec(given: object) -> None:
 
 
 def _one_selection_each(beliefs: tuple[Missingness, ...]) -> None:
-    columns = [c for b in beliefs if isinstance(b, _OF_INDICATORS) for c in b.columns]
+    dropouts = [b for b in beliefs if isinstance(b, Dropout)]
+    if len(dropouts) > 1:
+        raise SpecError(f"{len(dropouts)} dropout models stand in one spec; it can have one")
+    # a selection model of a wave beside a dropout model is of its holes before leaving
+    columns = [c for b in beliefs if isinstance(b, _OF_INDICATORS) and b not in dropouts for c in b.columns]
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
         raise SpecError(f"{twice[0]!r} has {columns.count(twice[0])} models of its holes; a column can have one")
