@@ -37,7 +37,8 @@ class Coefficients:
     """Coefficients of a shape (..., q) with normal or Student t priors; some may be uniform, some fixed.
 
     `df` is infinite for a normal prior; `low`, `high` are NaN but for a uniform one; `fixed` is NaN where free. The
-    fixed `intercept`, if there is one, is less what `carried` · slopes stands for.
+    fixed `intercept`, if there is one, is less what `carried` · slopes stands for. `plain`: all are free and
+    normal.
     """
 
     shape: tuple[int, ...]
@@ -49,6 +50,7 @@ class Coefficients:
     fixed: np.ndarray
     intercept: int | None = None
     carried: np.ndarray | None = None
+    plain: bool = False
 
     @property
     def size(self) -> int:
@@ -57,6 +59,10 @@ class Coefficients:
 
     def forward(self, u: np.ndarray) -> tuple[np.ndarray, float, Any]:
         """See `Piece`."""
+        if self.plain:
+            z = (u - self.mean) / self.scale
+            logp = -0.5 * (z @ z) - np.log(self.scale).sum() - len(u) * _HALF_LOG_2PI
+            return u.reshape(self.shape), float(logp), (slice(None), 1.0, -z / self.scale)
         free, uniform = np.isnan(self.fixed), ~np.isnan(self.low)
         value = self.fixed.copy()
         value[free] = u

@@ -114,10 +114,11 @@ def _coefficients(factor: Factor, priors: list[Prior | float], rows: int) -> Coe
             continue
         held["mean"][i], held["scale"][i] = first, second
         held["df"][i] = prior.values[0] if prior.family == "student_t" else np.inf
+    plain = bool(np.isnan(held["fixed"]).all() and np.isinf(held["df"]).all())
     whole: dict[str, Any] = {name: np.tile(v, max(rows, 1)) for name, v in held.items()}
     at = factor.terms.index("Intercept") if "Intercept" in factor.terms else None
     if at is None or np.isnan(held["fixed"][at]):
-        return Coefficients((rows, q) if rows else (q,), **whole)
+        return Coefficients((rows, q) if rows else (q,), **whole, plain=plain)
     return Coefficients((q,), **whole, intercept=at, carried=np.delete(back_of(factor).map[at], at))
 
 
@@ -158,12 +159,17 @@ def loglik_and_gradient(layout: Layout, par: Mapping[str, Any]) -> tuple[float, 
     weights = [np.concatenate([np.ones(f.direct), np.zeros(len(f.row) - f.direct)]) for f in layout.factors]
     padded = [np.append(p.value[f.direct :], 0.0) for p, f in zip(parts, layout.factors, strict=True)]
     for k in range(len(layout.blocks)):
-        joint = np.sum([v[f.maps[k]] for v, f in zip(padded, layout.factors, strict=True)], axis=0)
-        row = arithmetic.log_sum_exp(joint)
-        value += float(row.sum())
-        share = np.exp(joint - row[:, None]).ravel()
-        for w, f in zip(weights, layout.factors, strict=True):
-            w[f.direct :] += np.bincount(f.maps[k].ravel(), share, len(f.row) - f.direct + 1)[:-1]
+        places = [f.maps[k].T for f in layout.factors]  # candidates first: sums over the short axis are slow
+        joint = np.take(padded[0], places[0])
+        for v, at in zip(padded[1:], places[1:], strict=True):
+            joint += np.take(v, at)
+        most = joint.max(axis=0)
+        share = np.exp(joint - most)
+        total = share.sum(axis=0)
+        value += float(np.log(total).sum() + most.sum())
+        share = (share / total).ravel()
+        for w, f, at in zip(weights, layout.factors, places, strict=True):
+            w[f.direct :] += np.bincount(at.ravel(), share, len(f.row) - f.direct + 1)[:-1]
     gradient: dict[str, Any] = {f"{c}_missing": np.zeros(len(v)) for c, v in zip(columns, latent, strict=True)}
     for part, w in zip(parts, weights, strict=True):
         part.add_to(gradient, w, par, latent)
