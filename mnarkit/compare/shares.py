@@ -14,9 +14,13 @@ from mnarkit.fit import Fit, draw_parameters, stacked_draws
 from mnarkit.impute.draw import draw_order
 from mnarkit.normal.layout import Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
+from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.events import fitted_table
+from mnarkit.spec.missingness import Heckman, Selection
 
 __all__ = ["shares_of"]
+
+_TOLD = (Selection, Heckman, Dropout)  # whose holes depend on what is in the table and the values, not on random terms
 
 
 def shares_of(one: Entry, groups: Groups, m: int, seed: int) -> pd.DataFrame:
@@ -25,7 +29,8 @@ def shares_of(one: Entry, groups: Groups, m: int, seed: int) -> pd.DataFrame:
     y is drawn from the data model for every row, so a prediction does not look at what is recorded; given y the
     probability of a hole is exact. NaN where the belief has no model of the column's holes.
     """
-    predicted = _predicted(one, groups, m, seed) if one.spec.selections else {}
+    told = one.spec.selections and all(isinstance(b, _TOLD) for b in one.spec.selections)
+    predicted = _predicted(one, groups, m, seed) if told else {}
     parts = []
     for column in one.spec.model.columns:
         missing = ~one.data.seen(column)

@@ -11,7 +11,6 @@ from mnarkit.em import EMFit, em
 from mnarkit.errors import MnarkitError, MnarkitWarning
 from mnarkit.impute import Imputations
 from mnarkit.spec.events import fitted_table
-from mnarkit.spec.spec import Spec
 
 __all__ = ["Groups", "MARMeans", "distributions_of", "mar_means", "unseen_of"]
 
@@ -46,7 +45,7 @@ class MARMeans:
 
 def mar_means(one: Entry) -> MARMeans | None:
     """Fit the MAR counterpart of a belief by EM; None where there is no EM for its data model."""
-    spec = Spec(one.spec.model)
+    spec = one.spec.mar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MnarkitWarning)
@@ -65,12 +64,13 @@ def unseen_of(one: Entry, imputations: Imputations | None, groups: Groups, mar: 
     parts = []
     for column, cells in _cells(one, imputations).items():
         holes = np.flatnonzero(~one.data.seen(column))
-        if not len(holes):
+        if not len(holes) or not _is_number(one, column):
             continue
         recorded = np.flatnonzero(one.data.seen(column))
         each = np.stack([groups.mean(values, holes) for values in cells])
-        baseline = groups.mean(mar.expected[column][holes], holes) if mar else np.full(len(groups.labels), np.nan)
-        mean, sd = each.mean(axis=0), mar.residual_sd[column] if mar else np.nan
+        under_mar = mar.expected.get(column) if mar else None
+        baseline = np.full(len(groups.labels), np.nan) if under_mar is None else groups.mean(under_mar[holes], holes)
+        mean, sd = each.mean(axis=0), mar.residual_sd.get(column, np.nan) if mar else np.nan
         spread = each.std(axis=0, ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.zeros(len(mean))
         parts.append(
             pd.DataFrame(
@@ -99,9 +99,10 @@ def distributions_of(one: Entry, imputations: Imputations | None) -> pd.DataFram
     """
     parts = []
     for column in one.spec.model.columns:
-        values, seen = one.data.number(column), one.data.seen(column)
-        if seen.all():
+        seen = one.data.seen(column)
+        if seen.all() or not _is_number(one, column):
             continue
+        values = one.data.number(column)
         parts.append(_row(one.name, column, "recorded", [values[seen]]))
         if imputations is not None:
             cells = list(imputations.cells[column])
@@ -121,6 +122,12 @@ def _row(name: str, column: str, what: str, tables: list[np.ndarray]) -> dict[st
         | numbers
         | dict(zip(_QUANTILES, quantiles, strict=True))
     )
+
+
+def _is_number(one: Entry, column: str) -> bool:
+    """Whether a mean of the column says something; levels have none."""
+    kind = one.data.frame[column].dtype
+    return pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)
 
 
 def _cells(one: Entry, imputations: Imputations | None) -> dict[str, np.ndarray]:

@@ -18,6 +18,9 @@ from mnarkit.normal.moments import gather, moments
 from mnarkit.normal.rank import check_moments
 from mnarkit.normal.reference import ReferenceRows
 from mnarkit.normal.structure import structure_of
+from mnarkit.spec.missingness import MAR
+from mnarkit.spec.pattern_mixture import PatternMixture
+from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Refits"]
@@ -47,8 +50,7 @@ class Refits:
     def of(cls, spec: Spec, data: IncompleteData) -> "Refits":
         """Fit all rows."""
         fit = em(spec, data, progress=False)
-        inside = any(c.of == "model" for c in spec.amounts)
-        return cls(spec, data, fit, _laid(fit), not spec.selections and not inside and structure_of(spec.model) is None)
+        return cls(spec, data, fit, _laid(fit), _of_arrays(spec))
 
     @property
     def distance(self) -> np.ndarray:
@@ -79,6 +81,14 @@ class Refits:
         kernel = kernel_data(layout, keep_empty_rows=True, products=False)
         theta = _maximum(layout, (self.fit.coef, self.fit.cov))
         return replace(self.analyst, data=data, layout=layout, rows=kernel, reference=reference, theta=theta)
+
+
+def _of_arrays(spec: Spec) -> bool:
+    """Whether the likelihood is that of MAR with a free covariance, and what departs from it comes afterwards."""
+    plain = (MAR, PatternMixture, Reference)
+    inside = any(c.of == "model" for c in spec.amounts)
+    known = all(isinstance(b, plain) for b in spec.missingness)
+    return known and not inside and spec.restriction is None and structure_of(spec.model) is None
 
 
 def _laid(fit: EMFit) -> Analyst:

@@ -255,7 +255,9 @@ def _checked(
             raise SpecError(f"{name}= is a whole number of at least {least}, not {value!r}")
     if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
         raise SpecError(f"level= is a probability between 0 and 1, such as 0.95, not {level!r}")
-    inside = spec.selections or [c for c in spec.amounts if c.of == "model"]
+    late = (PatternMixture, Reference)
+    inside = [b for b in spec.missingness if not isinstance(b, late) or getattr(b, "restriction", None) is not None]
+    inside += [c for c in spec.amounts if c.of == "model"]
     if "information-anchored" in chosen and (inside or spec.is_mar):
         raise SpecError(
             f"'information-anchored' is for beliefs applied after a fit under MAR, a Reference or amounts with "
