@@ -17,7 +17,16 @@ from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.normal.scaling import Scaling, own_units_map, standardise
 from mnarkit.normal.structure import Structure
 from mnarkit.priors import Prior, prior_table
-from mnarkit.sample.density import FREE, GROWTH, LAGS, arguments, log_density, log_density_together, moments_of_values
+from mnarkit.sample.density import (
+    FREE,
+    GROWTH,
+    LAGS,
+    all_spreads,
+    arguments,
+    log_density,
+    log_density_together,
+    moments_of_values,
+)
 from mnarkit.sample.moving import BY_CONSTANT, OF_MEAN, PER_SD
 from mnarkit.sample.scalars import Block, correlations, located, place_all, positive, unplaced
 from mnarkit.spec.data_models import DataModel
@@ -25,10 +34,12 @@ from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
-from mnarkit.spec.shared import SharedParameter
+from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Equation", "Target"]
+
+type Modelled = Selection | Heckman | Dropout | SharedParameter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +90,6 @@ class Target:
         """Lay a checked spec out; None where it has something that is not written here."""
         data = fitted_table(spec, data)
         layout = lay_out(spec, data, designs_of(spec, data))
-        if layout.hidden:  # random terms that indicators read
-            return None
         standard, scaling = standardise(layout)
         rows = kernel_data(standard)
         blocks, equations = _free_parameters(spec, standard, scaling)
@@ -131,13 +140,31 @@ class Target:
         coef, cov = moments_of_values(values, self.design[0], self.design[1])
         named = self.by_name(values)
         amounts = [named.get(a.name, a.component.amount) for a in self.standard.model_amounts]
-        betas, rhos, at = [], [], int(self.design[0][7])
+        betas, rhos, free = [], [], self.coefficients(values)
         for belief, equation in zip(self.spec.selections, self.equations, strict=True):
             k = equation.free_map.shape[1]
-            betas.append(equation.free_map @ values[at : at + k] + equation.fixed)
+            betas.append(equation.free_map @ free[:k] + equation.fixed)
             rhos.append(_rho(named, belief.columns[0], equation))
-            at += k
-        return Parameters(coef, cov, betas, rhos, [float(np.asarray(a)) for a in amounts])
+            free = free[k:]
+        random = self.random(values) if self.standard.hidden else None
+        return Parameters(coef, cov, betas, rhos, [float(np.asarray(a)) for a in amounts], random)
+
+    def random(self, values: np.ndarray) -> np.ndarray:
+        """Covariance of the random terms that indicators read, on t⁰, t¹, t²: (..., g, g) from values (..., k)."""
+        _, back, _, at = self.design[-1]
+        flat = values.reshape(-1, self.size)
+        spread = np.empty((len(flat), *back.shape))
+        all_spreads(flat, at, spread)
+        return (back @ spread @ back.T).reshape(*values.shape[:-1], *back.shape)
+
+    def coefficients(self, values: np.ndarray) -> np.ndarray:
+        """Free coefficients of the indicators, those per sd of a random term divided by it: (..., m)."""
+        of_term, first = self.design[-1][2], int(self.design[0][7])
+        found = values[..., first : first + len(of_term)]
+        if not (of_term >= 0).any():
+            return found
+        sd = np.sqrt(np.diagonal(self.random(values), axis1=-2, axis2=-1))
+        return found / np.where(of_term >= 0, sd[..., of_term], 1.0)
 
     def _agrees(self) -> bool:
         """Whether the compiled arguments are those of `normal.parameters`, at a point that has no special value."""
@@ -196,7 +223,7 @@ def _data_model(model: DataModel, layout: Layout, scaling: Scaling) -> list[Bloc
 
 
 def _equation(
-    belief: Selection | Heckman | Dropout | SharedParameter, indicator: Indicator, scaling: Scaling, k: int
+    belief: Modelled, indicator: Indicator, scaling: Scaling, k: int
 ) -> tuple[list[Block], Equation, list[Block]]:
     declared = prior_table(belief.priors)
     priors = {name: prior for name, prior in declared.items() if name != "rho"}
@@ -253,7 +280,31 @@ def _design(
         np.array(heckman, dtype=np.int64).reshape(-1, 3),
         np.array(rhos, dtype=float),
         _moves(standard, rows, starts),
+        _hidden(spec, standard, equations, starts),
     )
+
+
+def _hidden(
+    spec: Spec, standard: Layout, equations: tuple[Equation, ...], starts: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Lay out what `random_terms` reads."""
+    free = sum(e.free_map.shape[1] for e in equations)
+    structure = standard.structure
+    if not standard.hidden or structure is None or structure.back is None:
+        return np.zeros((len(standard.columns), 0)), np.zeros((0, 0)), np.full(free, -1), 0
+    of_term = [
+        RANDOM_TERMS.index(name) if name in RANDOM_TERMS and prior.unit == "sd" else -1
+        for belief, indicator in zip(spec.selections, standard.indicators, strict=True)
+        for name, prior in _free_terms(belief, indicator)
+    ]
+    return structure.powers, np.ascontiguousarray(structure.back), np.array(of_term), starts["random_sd_z"]
+
+
+def _free_terms(belief: Modelled, indicator: Indicator) -> list[tuple[str, Prior]]:
+    """The free coefficients of an indicator, without their wave, with their priors."""
+    default, given = Prior("normal", 0, 1), prior_table(belief.priors)
+    each = [(term.partition("[")[0], given.get(term, default)) for term in indicator.terms]
+    return [(name, prior) for name, prior in each if isinstance(prior, Prior)]
 
 
 def _moment_names(blocks: tuple[Block, ...]) -> list[str]:
@@ -282,7 +333,8 @@ def _lines(
         edges = np.cumsum([e.free_map.shape[1] for e in equations])[:-1]
         betas = [e.free_map @ v + e.fixed for e, v in zip(equations, np.split(phi, edges), strict=True)]
         rhos = [None if e.rho is None else 0.0 for e in equations]
-        asked = Parameters(np.zeros((p, len(standard.terms))), np.eye(p), betas, rhos, amounts)
+        none = np.eye(standard.hidden)
+        asked = Parameters(np.zeros((p, len(standard.terms))), np.eye(p), betas, rhos, amounts, none)
         _, _, A, _, c, _ = kernel_parameters(asked, standard, rows)
         return np.concatenate([np.ravel(A), c])
 
@@ -290,7 +342,7 @@ def _lines(
     found = [ask(e) - fixed for e in np.eye(free)]
     triplets = [(i, k, line[i]) for k, line in enumerate(found) for i in np.flatnonzero(line)]
     K = sum(i.n_rows for i in standard.indicators)
-    return np.array(triplets, dtype=float).reshape(-1, 3), fixed, (K, len(fixed) - K * p)
+    return np.array(triplets, dtype=float).reshape(-1, 3), fixed, (K, len(fixed) - K * (p + standard.hidden))
 
 
 def _moves(standard: Layout, rows: KernelData, starts: dict[str, int]) -> tuple[np.ndarray, ...]:
