@@ -11,6 +11,7 @@ from .fit import Fit, load_fit
 from .impute import Completed, Imputations, impute, read_imputations
 from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
+from .report import report
 from .reshape import to_long, to_wide
 from .sample import sample
 from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
@@ -80,6 +81,7 @@ __all__ = [
     "read_imputations",
     "read_spec",
     "register_strategy",
+    "report",
     "sample",
     "sensitivity",
     "tipping_point",

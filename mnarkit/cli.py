@@ -171,6 +171,40 @@ def impute(
     typer.echo(f"\nwritten to {run}")
 
 
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="The file; report.html in the folder if not said.")] = None,
+    m: Annotated[int | None, typer.Option("-m", help="Imputations; those of the run, or 20.")] = None,
+    analysis: Annotated[list[str] | None, typer.Option(help="A formula; those of the run if not said.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the imputations; that of the run, or 2.")] = None,
+    title: Annotated[str | None, typer.Option(help="The title of the page.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write one HTML file about a run: assumptions, holes, estimates, checks, and how to rerun it."""
+    _check_m_and_seed(1 if m is None else m, 0 if seed is None else seed)
+    path = out or run / "report.html"
+    if path.exists() and not overwrite:
+        from mnarkit.errors import DataError
+
+        raise DataError(f"{str(path)!r} exists and is kept; name another file with --out, or say --overwrite")
+    import mnarkit as mk
+    from mnarkit.report.folder import imputed_as
+
+    made = mk.load_fit(run)
+    held = {"m": 20, "seed": 2, "analyses": None} | imputed_as(run)
+    written = mk.report(
+        made,
+        path,
+        m=held["m"] if m is None else m,
+        seed=held["seed"] if seed is None else seed,
+        analyses=analysis or held["analyses"],
+        title=title,
+        overwrite=overwrite,
+    )
+    typer.echo(f"written to {written}")
+
+
 def _check_method(method: str, belief) -> None:
     """Before the MAR baseline is fitted, which does not read it."""
     import mnarkit as mk

@@ -39,6 +39,8 @@ def drawn_fit(spec: mk.Spec, frame: pd.DataFrame, *, draws: int = 200, chains: i
             at += 1
     coords = {"chain": np.arange(chains), "draw": np.arange(draws), "column_name": list(fit.columns)}
     coords |= {"column_name_2": list(fit.columns), "term": list(fit.terms)}
-    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(arrays, coords=coords)})
+    stats = {"diverging": (here, np.zeros((chains, draws), dtype=bool)), "energy": (here, theta[..., 0])}
+    groups = {"posterior": xr.Dataset(arrays, coords=coords), "sample_stats": xr.Dataset(stats)}
+    tree = xr.DataTree.from_dict(groups)
     tree.attrs = {"spec": spec.to_json(), "seed": seed, "default_priors": json.dumps({})}
     return mk.Fit(spec, IncompleteData.of(frame), tree, seed, fit.notes)

@@ -1,4 +1,4 @@
-"""Every table to try things on, with a spec that a person could mean: sampled without a divergence, to one posterior."""
+"""Every table to try things on, with a spec that a person could mean, is sampled without a divergence."""
 
 import warnings
 from collections.abc import Callable

@@ -8,6 +8,9 @@ from mnarkit.diagnose.beliefs import carriers, late_amounts
 from mnarkit.diagnose.diagnosis import Diagnosis
 from mnarkit.diagnose.imputed import imputation_findings
 from mnarkit.diagnose.influence import influence_findings, influence_of
+from mnarkit.diagnose.outside import outside_findings
+from mnarkit.diagnose.predicted import predictive_findings
+from mnarkit.diagnose.predictive import predictive_check
 from mnarkit.diagnose.sampler import sampler_findings
 from mnarkit.diagnose.scalars import scalars_of
 from mnarkit.errors import MnarkitWarning, SpecError
@@ -16,9 +19,11 @@ from mnarkit.impute import impute
 
 __all__ = ["diagnose"]
 
+_FEWEST = 20
 
-def diagnose(fit: Fit, *, m: int = 20, seed: int | None = None) -> Diagnosis:
-    """Check a fit: its sampler, its imputations, and the rows that move what carries its belief.
+
+def diagnose(fit: Fit, *, m: int = 20, pairs: int = 200, seed: int | None = None) -> Diagnosis:
+    """Check a fit: its sampler, imputations, predictions, and the rows that move what carries its belief.
 
     Parameters
     ----------
@@ -26,6 +31,8 @@ def diagnose(fit: Fit, *, m: int = 20, seed: int | None = None) -> Diagnosis:
         From `mk.sample`.
     m : int
         Imputations that are compared with the recorded values, at most the number of draws.
+    pairs : int
+        Pairs of posterior draws at which tables are replicated, four a pair; at most half the draws.
     seed : int, optional
         Without one, a seed is taken from the system and kept in `Diagnosis.seed`.
 
@@ -37,7 +44,7 @@ def diagnose(fit: Fit, *, m: int = 20, seed: int | None = None) -> Diagnosis:
     Raises
     ------
     SpecError
-        Something else than a fit.
+        Something else than a fit, or fewer than 20 pairs.
 
     Examples
     --------
@@ -45,22 +52,27 @@ def diagnose(fit: Fit, *, m: int = 20, seed: int | None = None) -> Diagnosis:
     >>> wages = mk.load_dataset("wages")
     >>> fit = mk.sample(mk.Spec(mk.Regression("lwage ~ educ")), wages, draws=300, chains=2, seed=1, progress=False)
     >>> mk.diagnose(fit, seed=2).to_frame()["check"].unique().tolist()
-    ['sampler', 'imputations']
+    ['sampler', 'imputations', 'predictive']
     """
     if not isinstance(fit, Fit):
         raise SpecError(f"diagnose takes a Fit from mk.sample, not {type(fit).__name__}")
+    if isinstance(pairs, bool) or not isinstance(pairs, int) or pairs < _FEWEST:
+        raise SpecError(f"pairs= is a whole number of at least {_FEWEST}, not {pairs!r}")
     seed = checked_seed(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MnarkitWarning)  # said among the findings
         imputations = impute(fit, m, seed=seed)
+    predictive = predictive_check(fit, pairs=pairs, seed=seed)
     names = _movable(fit)
     influence = influence_of(fit, names) if names and "log_likelihood" in fit.draws.children else pd.DataFrame()
     findings = (
         *sampler_findings(fit),
         *imputation_findings(imputations),
+        *predictive_findings(predictive, fit.spec),
+        *(outside_findings(fit, imputations) if predictive is not None else ()),
         *(influence_findings(fit, names, influence) if len(influence) else ()),
     )
-    return Diagnosis(fit, findings, imputations, influence, seed)
+    return Diagnosis(fit, findings, imputations, predictive, influence, seed)
 
 
 def _movable(fit: Fit) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mnarkit.diagnose.finding import Finding, findings_frame
+from mnarkit.diagnose.predictive import Predictive
 from mnarkit.diagnose.text import page
 from mnarkit.fit import Fit
 from mnarkit.impute import Imputations
@@ -24,6 +25,8 @@ class Diagnosis:
         Every check: `check`, `what`, `measure`, `number`, `verdict`, `alarm`.
     imputations : Imputations
         Those that were compared with the recorded values.
+    predictive : Predictive or None
+        Tables drawn from the model beside this one, statistic by statistic; None where an engine draws none.
     influence : DataFrame
         `parameter row index change draws`, the row that moves a parameter of the belief most first; empty under MAR.
     seed : int
@@ -33,6 +36,7 @@ class Diagnosis:
     fit: Fit
     findings: tuple[Finding, ...]
     imputations: Imputations
+    predictive: Predictive | None
     influence: pd.DataFrame
     seed: int
 

@@ -40,9 +40,9 @@ def page(fit: Fit, findings: Sequence[Finding]) -> str:
 
 
 def _line(one: Finding) -> str:
-    number = "" if not np.isfinite(one.number) else f" {one.number:.3g} ({one.measure})" if one.measure else ""
+    number = f" [{one.measure} {one.number:.3g}]" if np.isfinite(one.number) and one.measure else ""
     return fill(
-        f"{one.what}:{number} {one.verdict}",
+        f"{one.what}: {one.verdict}{number}",
         _WIDTH,
         initial_indent="! " if one.alarm else "  ",
         subsequent_indent="      ",

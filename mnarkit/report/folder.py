@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +20,7 @@ from mnarkit.pool import Pooled, pool
 from mnarkit.report.audit import audit, write_audit
 from mnarkit.spec.data_models import Regression
 
-__all__ = ["default_analyses", "new_folder", "save_analysis", "save_fit", "save_imputations"]
+__all__ = ["default_analyses", "imputed_as", "new_folder", "save_analysis", "save_fit", "save_imputations"]
 
 
 _KINDS = {"fit.json": "a run folder", "explore.txt": "a folder of figures"}
@@ -122,6 +123,14 @@ def default_analyses(fit: Fit) -> list[str]:
     """List the data model's own regression, if it is one, and the mean of every modelled column over all rows."""
     own = [fit.spec.model.formula] if isinstance(fit.spec.model, Regression) else []
     return [*own, *(f"{column} ~ 1" for column in fit.spec.model.columns)]
+
+
+def imputed_as(folder: Path) -> dict[str, Any]:
+    """The `m`, `seed` and `analyses` of the imputations that a run folder holds; nothing where it holds none."""
+    if not (folder / "audit.json").is_file():
+        return {}
+    drawn = read_audit(folder).get("imputations") or {}
+    return {name: drawn[name] for name in ("m", "seed", "analyses") if name in drawn}
 
 
 def read_audit(folder: Path) -> dict:

@@ -11,9 +11,10 @@ import numpy as np
 __all__ = ["BY_CONSTANT", "OF_MEAN", "PER_SD", "append_moves", "carry_moves_back"]
 
 PER_SD, BY_CONSTANT, OF_MEAN = range(3)
-# a piece: mode, index of its amount among the values (-1: a number), column, |J|, J (p), how many predictors, those (p)
-# its numbers: the amount, factor and offset that make a distance or a share of it, origin (q)
-# a group: |J|, J (p), and for each of J the index of its amount (-1: a number, -2: not scaled); its numbers: those
+# amounts are linear in the values: triplets (amount, value, factor), and what they are where all values are 0
+# a piece: mode, its amount, column, |J|, J (p), how many predictors, those (p)
+# its numbers: factor and offset that make a distance or a share of the amount, origin (q)
+# a group: |J|, J (p), and for each of J its amount (-1: not scaled)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -78,28 +79,30 @@ def residual_sd(S, j, given):
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def amount_of(v, piece, numbers):
-    """Turn the amount of a piece into a distance per unit, or into a share."""
-    amount = v[piece[1]] if piece[1] >= 0 else numbers[0]
-    return amount * numbers[1] + numbers[2]
+def amounts_of_values(v, lines, fixed):
+    """All amounts, those that are numbers too."""
+    made = fixed.copy()
+    for i in range(len(lines)):
+        made[int(lines[i, 0])] += lines[i, 2] * v[int(lines[i, 1])]
+    return made
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def factors_of(v, group, numbers, d, p):
+def factors_of(amounts, group, d, p):
     """F of a group, for each of its columns."""
     made = np.ones(d)
     for a in range(d):
-        where = group[1 + p + a]
-        if where != -2:
-            made[a] = v[where] if where >= 0 else numbers[a]
+        if group[1 + p + a] >= 0:
+            made[a] = amounts[group[1 + p + a]]
     return made
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def append_moves(v, coef, cov, moves):
     """B (p, q + extra) and S (groups, p, p)."""
-    pieces, piece_numbers, groups, group_numbers = moves
+    pieces, piece_numbers, groups, lines, fixed = moves
     p, q = coef.shape
+    amounts = amounts_of_values(v, lines, fixed)
     extra = 0
     for i in range(len(pieces)):
         extra += q if pieces[i, 0] == OF_MEAN else 1
@@ -109,12 +112,12 @@ def append_moves(v, coef, cov, moves):
     for i in range(len(pieces)):
         mode, j, size = pieces[i, 0], pieces[i, 2], pieces[i, 3]
         J = pieces[i, 4 : 4 + size]
-        C, amount = carry_of(cov, J, inverse(cov, J)), amount_of(v, pieces[i], piece_numbers[i])
+        C, amount = carry_of(cov, J, inverse(cov, J)), amounts[pieces[i, 1]] * piece_numbers[i, 0] + piece_numbers[i, 1]
         b = np.argmax(j == J)
         if mode == OF_MEAN:
             for r in range(p):
                 for l in range(q):
-                    B[r, at + l] = C[r, b] * amount * (coef[j, l] + piece_numbers[i, 3 + l])
+                    B[r, at + l] = C[r, b] * amount * (coef[j, l] + piece_numbers[i, 2 + l])
             at += q
             continue
         if mode == PER_SD:
@@ -126,7 +129,7 @@ def append_moves(v, coef, cov, moves):
         d = groups[h, 0]
         if d:
             J = groups[h, 1 : 1 + d]
-            C, F = carry_of(cov, J, inverse(cov, J)), factors_of(v, groups[h], group_numbers[h], d, p)
+            C, F = carry_of(cov, J, inverse(cov, J)), factors_of(amounts, groups[h], d, p)
             for r in range(p):
                 for s in range(p):
                     for a in range(d):
@@ -138,19 +141,21 @@ def append_moves(v, coef, cov, moves):
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def carry_moves_back(v, coef, cov, moves, dB, dS, d_coef, d_cov, out):
     """Add the gradient of Σ dB B + Σ dS S to d_coef, d_cov and, for the amounts, out."""
-    pieces, piece_numbers, groups, group_numbers = moves
+    pieces, piece_numbers, groups, lines, fixed = moves
     p, q = coef.shape
+    amounts = amounts_of_values(v, lines, fixed)
+    d_amounts = np.zeros(len(amounts))
     d_coef += dB[:, :q]
     at = q
     for i in range(len(pieces)):
-        mode, where, j, size = pieces[i, 0], pieces[i, 1], pieces[i, 2], pieces[i, 3]
+        mode, j, size = pieces[i, 0], pieces[i, 2], pieces[i, 3]
         J = pieces[i, 4 : 4 + size]
         K = inverse(cov, J)
-        C, amount = carry_of(cov, J, K), amount_of(v, pieces[i], piece_numbers[i])
+        C, amount = carry_of(cov, J, K), amounts[pieces[i, 1]] * piece_numbers[i, 0] + piece_numbers[i, 1]
         b, seed, d_amount = np.argmax(j == J), np.zeros((p, size)), 0.0
         if mode == OF_MEAN:
             for l in range(q):
-                mean, moved = coef[j, l] + piece_numbers[i, 3 + l], 0.0
+                mean, moved = coef[j, l] + piece_numbers[i, 2 + l], 0.0
                 for r in range(p):
                     moved += dB[r, at + l] * C[r, b]
                     seed[r, b] += dB[r, at + l] * amount * mean
@@ -174,22 +179,23 @@ def carry_moves_back(v, coef, cov, moves, dB, dS, d_coef, d_cov, out):
                         d_cov[given[a], given[c]] += half * slopes[a] * slopes[c]
             d_amount *= sd
             at += 1
-        if where >= 0:
-            out[where] += d_amount * piece_numbers[i, 1]
+        d_amounts[pieces[i, 1]] += d_amount * piece_numbers[i, 0]
         carry_gradient(J, K, C, seed, d_cov)
     for h in range(len(groups)):
         d_cov += dS[h]
         if groups[h, 0]:
-            carry_scale_back(v, cov, groups[h], group_numbers[h], dS[h], d_cov, out)
+            carry_scale_back(amounts, cov, groups[h], dS[h], d_cov, d_amounts)
+    for i in range(len(lines)):
+        out[int(lines[i, 1])] += lines[i, 2] * d_amounts[int(lines[i, 0])]
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def carry_scale_back(v, cov, group, numbers, dS, d_cov, out):
-    """Add the gradient of Σ dS C (F S_JJ F - S_JJ) C' to d_cov and out."""
+def carry_scale_back(amounts, cov, group, dS, d_cov, d_amounts):
+    """Add the gradient of Σ dS C (F S_JJ F - S_JJ) C' to d_cov and d_amounts."""
     p, d = len(cov), group[0]
     J = group[1 : 1 + d]
     K = inverse(cov, J)
-    C, F = carry_of(cov, J, K), factors_of(v, group, numbers, d, p)
+    C, F = carry_of(cov, J, K), factors_of(amounts, group, d, p)
     seed, inner = np.zeros((p, d)), np.zeros((d, d))
     for r in range(p):
         for s in range(p):
@@ -203,5 +209,5 @@ def carry_scale_back(v, cov, group, numbers, dS, d_cov, out):
             d_cov[J[a], J[b]] += inner[a, b] * (F[a] * F[b] - 1)
             where = group[1 + p + a]
             if where >= 0:
-                out[where] += (inner[a, b] + inner[b, a]) * cov[J[a], J[b]] * F[b]
+                d_amounts[where] += (inner[a, b] + inner[b, a]) * cov[J[a], J[b]] * F[b]
     carry_gradient(J, K, C, seed, d_cov)

@@ -89,5 +89,4 @@ def _indicators(target: Target, values: np.ndarray) -> Named:
 
 def _scalars(target: Target, values: np.ndarray) -> Named:
     """Amounts with a prior, as declared."""
-    named = target.by_name(values)
-    return {a.name: ((), named[a.name]) for a in target.layout.amounts if a.name in named}
+    return {name: ((), at + values @ factors) for name, (at, factors) in target.amounts.items()}

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from mnarkit.data import IncompleteData
-from mnarkit.families import DEFAULTS
-from mnarkit.normal.layout import Amount, Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
+from mnarkit.normal.declared import Amount
+from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
-from mnarkit.normal.scaling import Scaling, own_units_map, standardise
+from mnarkit.normal.scaling import Scaling, standardise
 from mnarkit.normal.structure import Structure
-from mnarkit.priors import Prior, prior_table
+from mnarkit.priors import Prior
 from mnarkit.sample.density import (
     FREE,
     GROWTH,
@@ -27,35 +27,15 @@ from mnarkit.sample.density import (
     log_density_together,
     moments_of_values,
 )
+from mnarkit.sample.free import Equation, amount_map, free_parameters, free_terms
 from mnarkit.sample.moving import BY_CONSTANT, OF_MEAN, PER_SD
-from mnarkit.sample.scalars import Block, correlations, located, place_all, positive, unplaced
-from mnarkit.spec.data_models import DataModel
-from mnarkit.spec.dropout import Dropout
+from mnarkit.sample.scalars import Block, place_all, unplaced
 from mnarkit.spec.events import fitted_table
-from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
-from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
+from mnarkit.spec.shared import RANDOM_TERMS
 from mnarkit.spec.spec import Spec
 
-__all__ = ["Equation", "Target"]
-
-type Modelled = Selection | Heckman | Dropout | SharedParameter
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Equation:
-    """The coefficients of an indicator, β = free_map @ values + fixed, and `own` @ β in the columns' own units.
-
-    Attributes
-    ----------
-    rho : float or None
-        An error correlation that is given; NaN for a free one, None where there is none.
-    """
-
-    free_map: np.ndarray
-    fixed: np.ndarray
-    own: np.ndarray
-    rho: float | None
+__all__ = ["Target"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +52,8 @@ class Target:
         The free parameters, in the order of θ.
     equations : tuple of Equation
         One for each modelled indicator.
+    amounts : dict
+        Every free amount by name, linear in the values: where these are 0, and its factors, (k,).
     """
 
     spec: Spec
@@ -81,6 +63,7 @@ class Target:
     rows: KernelData
     blocks: tuple[Block, ...]
     equations: tuple[Equation, ...]
+    amounts: dict[str, tuple[float, np.ndarray]]
     scalars: tuple[np.ndarray, ...]
     design: tuple[Any, ...]
     packed: tuple[np.ndarray, np.ndarray]
@@ -92,14 +75,19 @@ class Target:
         layout = lay_out(spec, data, designs_of(spec, data))
         standard, scaling = standardise(layout)
         rows = kernel_data(standard)
-        blocks, equations = _free_parameters(spec, standard, scaling)
+        blocks, equations = free_parameters(spec, standard, scaling)
         scalars = (
             np.concatenate([b.kind for b in blocks]),
             np.concatenate([b.numbers for b in blocks]),
             np.concatenate([np.full(b.size, b.squash) for b in blocks]),
         )
-        design = _design(spec, standard, rows, blocks, equations)
-        made = cls(spec, layout, standard, scaling, rows, blocks, equations, scalars, design, pack(rows.arrays))
+        starts = dict(
+            zip([*(b.name for b in blocks), ""], np.cumsum([0, *(b.size for b in blocks)]).tolist(), strict=True)
+        )
+        amounts = amount_map(standard.amounts, starts)
+        design = _design(spec, standard, rows, blocks, equations, starts, amounts)
+        packed = pack(rows.arrays)
+        made = cls(spec, layout, standard, scaling, rows, blocks, equations, amounts, scalars, design, packed)
         return made if made._agrees() else None
 
     @property
@@ -139,7 +127,8 @@ class Target:
         """Standardised parameters as `normal.parameters` names them, at one point."""
         coef, cov = moments_of_values(values, self.design[0], self.design[1])
         named = self.by_name(values)
-        amounts = [named.get(a.name, a.component.amount) for a in self.standard.model_amounts]
+        declared = {name: at + factors @ values for name, (at, factors) in self.amounts.items()}
+        amounts = [declared.get(a.name, a.declared) for a in self.standard.model_amounts]
         betas, rhos, free = [], [], self.coefficients(values)
         for belief, equation in zip(self.spec.selections, self.equations, strict=True):
             k = equation.free_map.shape[1]
@@ -147,7 +136,7 @@ class Target:
             rhos.append(_rho(named, belief.columns[0], equation))
             free = free[k:]
         random = self.random(values) if self.standard.hidden else None
-        return Parameters(coef, cov, betas, rhos, [float(np.asarray(a)) for a in amounts], random)
+        return Parameters(coef, cov, betas, rhos, amounts, random)
 
     def random(self, values: np.ndarray) -> np.ndarray:
         """Covariance of the random terms that indicators read, on t⁰, t¹, t²: (..., g, g) from values (..., k)."""
@@ -182,84 +171,17 @@ def _rho(named: dict[str, np.ndarray], column: str, equation: Equation) -> float
     return float(value)
 
 
-def _free_parameters(spec: Spec, standard: Layout, scaling: Scaling) -> tuple[tuple[Block, ...], tuple[Equation, ...]]:
-    blocks = list(_data_model(spec.model, standard, scaling))
-    equations, rhos = [], []
-    for k, (belief, indicator) in enumerate(zip(spec.selections, standard.indicators, strict=True)):
-        made, equation, rho = _equation(belief, indicator, scaling, k)
-        blocks += made
-        rhos += rho
-        equations.append(equation)
-    amounts = [(a.name, a.component.amount) for a in standard.amounts]
-    drawn = [located(name, [prior], np.ones(()), ()) for name, prior in amounts if isinstance(prior, Prior)]
-    return (*blocks, *rhos, *drawn), tuple(equations)
-
-
-def _data_model(model: DataModel, layout: Layout, scaling: Scaling) -> list[Block]:
-    priors = {**{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")}, **prior_table(model.priors)}
-    each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]
-    structure, p, eta = layout.structure, len(layout.columns), priors["corr"].values[0]
-    rows = p if structure is None or structure.basis is None else structure.basis.shape[1]
-    shape = rows, len(layout.terms)
-    units = scaling.x_scale[None, :] / scaling.scale[:rows, None]
-    if structure is None:
-        made = [located("coef_z", each, units, shape), positive("sd_z", priors["sd"], 1 / scaling.scale)]
-        return made + ([correlations("partial_corr_z", p, eta)] if p > 1 else [])
-    ones = 1 / scaling.scale if structure.by_wave else 1 / scaling.scale[:1]
-    if structure.basis is None:
-        low = structure.lowest if structure.kind.startswith("CS") else -1.0
-        between = [Prior("uniform", low, 1.0)]
-        return [
-            located("coef_z", each, units, shape),
-            positive("sd_z", priors["sd"], ones),
-            located("shape_z", between, np.ones(()), (structure.n_shape,)),
-        ]
-    made = [
-        located("growth_z", each, units, shape),
-        positive("residual_sd_z", priors["sd"], ones),
-        positive("random_sd_z", priors["sd"], 1 / scaling.scale[:rows]),
-    ]
-    return made + ([correlations("random_corr_z", rows, eta)] if rows > 1 else [])
-
-
-def _equation(
-    belief: Modelled, indicator: Indicator, scaling: Scaling, k: int
-) -> tuple[list[Block], Equation, list[Block]]:
-    declared = prior_table(belief.priors)
-    priors = {name: prior for name, prior in declared.items() if name != "rho"}
-    default = DEFAULTS[belief.link, "slope"], DEFAULTS[belief.link, "intercept"]
-    terms, own = indicator.terms, own_units_map(indicator, scaling, k)
-    each = [priors.get(t, default[t.partition("[")[0] == "Intercept"]) for t in terms]
-    units = np.concatenate([scaling.w_scales[k], [scaling.scale[j] for j in indicator.slopes]])
-    free = [i for i, prior in enumerate(each) if isinstance(prior, Prior)]
-    some = [(terms[i], prior, units[i]) for i, prior in enumerate(each) if isinstance(prior, Prior)]
-    if priors:
-        blocks = [located(f"{indicator.name}_{t}_z", [prior], np.asarray(u), ()) for t, prior, u in some]
-    else:
-        blocks = [located(f"{indicator.name}_z", [p for _, p, _ in some], units, (len(terms),))]
-    free_map = np.eye(len(terms))[:, free]
-    fixed = np.array([0.0 if isinstance(p, Prior) else p * u for p, u in zip(each, units, strict=True)])
-    for i, (term, prior) in enumerate(zip(terms, each, strict=True)):
-        if term == "Intercept" and not isinstance(prior, Prior):  # fixed, raw: take off what the slopes carry there
-            others = np.where(np.arange(len(terms)) == i, 0.0, own[i])
-            free_map[i] = -others @ free_map
-            fixed[i] -= others @ fixed
-    if not isinstance(belief, Heckman):
-        return blocks, Equation(free_map, fixed, own, None), []
-    prior = declared.get("rho", DEFAULTS["rho"])
-    if not isinstance(prior, Prior):
-        return blocks, Equation(free_map, fixed, own, float(prior)), []
-    name, squash = f"rho_{belief.columns[0]}", prior.family != "uniform"
-    rho = located(f"{name}_z" if squash else name, [prior], np.ones(()), (), squash=squash)
-    return blocks, Equation(free_map, fixed, own, np.nan), [rho]
-
-
 def _design(
-    spec: Spec, standard: Layout, rows: KernelData, blocks: tuple[Block, ...], equations: tuple[Equation, ...]
+    spec: Spec,
+    standard: Layout,
+    rows: KernelData,
+    blocks: tuple[Block, ...],
+    equations: tuple[Equation, ...],
+    starts: dict[str, int],
+    amounts: dict[str, tuple[float, np.ndarray]],
 ) -> tuple[Any, ...]:
     """Lay out what `density.arguments` reads."""
     structure, (p, q) = standard.structure, (len(standard.columns), len(standard.terms))
-    starts = dict(zip([b.name for b in blocks], np.cumsum([0, *(b.size for b in blocks)]).tolist(), strict=False))
     head = _kind(structure), p, q, blocks[0].shape[0], structure is None or structure.by_wave
     first = sum(b.size for b in blocks[: len(_moment_names(blocks))])
     lines, fixed, (K, R) = _lines(standard, rows, equations)
@@ -279,7 +201,7 @@ def _design(
         fixed,
         np.array(heckman, dtype=np.int64).reshape(-1, 3),
         np.array(rhos, dtype=float),
-        _moves(standard, rows, starts),
+        _moves(standard, rows, amounts),
         _hidden(spec, standard, equations, starts),
     )
 
@@ -295,16 +217,9 @@ def _hidden(
     of_term = [
         RANDOM_TERMS.index(name) if name in RANDOM_TERMS and prior.unit == "sd" else -1
         for belief, indicator in zip(spec.selections, standard.indicators, strict=True)
-        for name, prior in _free_terms(belief, indicator)
+        for name, prior in free_terms(belief, indicator)
     ]
     return structure.powers, np.ascontiguousarray(structure.back), np.array(of_term), starts["random_sd_z"]
-
-
-def _free_terms(belief: Modelled, indicator: Indicator) -> list[tuple[str, Prior]]:
-    """The free coefficients of an indicator, without their wave, with their priors."""
-    default, given = Prior("normal", 0, 1), prior_table(belief.priors)
-    each = [(term.partition("[")[0], given.get(term, default)) for term in indicator.terms]
-    return [(name, prior) for name, prior in each if isinstance(prior, Prior)]
 
 
 def _moment_names(blocks: tuple[Block, ...]) -> list[str]:
@@ -345,31 +260,31 @@ def _lines(
     return np.array(triplets, dtype=float).reshape(-1, 3), fixed, (K, len(fixed) - K * (p + standard.hidden))
 
 
-def _moves(standard: Layout, rows: KernelData, starts: dict[str, int]) -> tuple[np.ndarray, ...]:
+def _moves(standard: Layout, rows: KernelData, free: dict[str, tuple[float, np.ndarray]]) -> tuple[np.ndarray, ...]:
     """Lay out what `moving` reads."""
     p, q = len(standard.columns), len(standard.terms)
     amounts = standard.model_amounts
-    pieces, numbers = np.zeros((len(rows.pieces), 5 + 2 * p), np.int64), np.zeros((len(rows.pieces), 3 + q))
+    pieces, numbers = np.zeros((len(rows.pieces), 5 + 2 * p), np.int64), np.zeros((len(rows.pieces), 2 + q))
     for row, made, (columns, i) in zip(pieces, numbers, rows.pieces, strict=True):
         mode, factor, offset = _distance(amounts[i], standard)
-        row[:4] = mode, starts.get(amounts[i].name, -1), amounts[i].column, len(columns)
-        row[4 : 4 + len(columns)] = columns
-        given = amounts[i].predictors
+        j, given = amounts[i].column, amounts[i].predictors
+        row[:4], row[4 : 4 + len(columns)] = (mode, i, j, len(columns)), columns
         row[4 + p], row[5 + p : 5 + p + len(given)] = len(given), given
-        declared, j = amounts[i].component.amount, amounts[i].column
-        made[:3] = 0.0 if isinstance(declared, Prior) else declared, factor, offset
         intercept = np.array([t == "Intercept" for t in standard.terms])
-        made[3:] = np.where(intercept, standard.center[j] / standard.scale[j], 0.0)
-    groups, factors = np.full((len(rows.groups), 1 + 2 * p), -2, np.int64), np.ones((len(rows.groups), p))
-    for row, made, (columns, scales) in zip(groups, factors, rows.groups, strict=True):
+        made[:2], made[2:] = (factor, offset), np.where(intercept, standard.center[j] / standard.scale[j], 0.0)
+    groups = np.full((len(rows.groups), 1 + 2 * p), -1, np.int64)
+    for row, (columns, scales) in zip(groups, rows.groups, strict=True):
         row[0], row[1 : 1 + len(columns)] = len(columns) if scales else 0, columns
         for a, column in enumerate(columns):
-            on = [i for i in scales if amounts[i].column == column]
-            if on:
-                declared = amounts[on[0]].component.amount
-                row[1 + p + a] = starts.get(amounts[on[0]].name, -1)
-                made[a] = 1.0 if isinstance(declared, Prior) else declared
-    return pieces, numbers, groups, factors
+            row[1 + p + a] = next((i for i in scales if amounts[i].column == column), -1)
+    fixed = [free[a.name][0] if isinstance(a.declared, Prior) else a.declared for a in amounts]
+    lines = [
+        (i, k, free[a.name][1][k])
+        for i, a in enumerate(amounts)
+        if isinstance(a.declared, Prior)
+        for k in np.flatnonzero(free[a.name][1])
+    ]
+    return pieces, numbers, groups, np.array(lines, dtype=float).reshape(-1, 3), np.array(fixed, dtype=float)
 
 
 def _distance(amount: Amount, standard: Layout) -> tuple[int, float, float]:

@@ -1,0 +1,162 @@
+"""Tables drawn from a fit: (y, r) at one posterior draw for the table's own predictors, and the table itself completed.
+
+Holes that the spec models are drawn; holes that it takes as ignorable are filled, in the table by imputation. So a
+statistic of a drawn table and the same statistic of the completed one have the same distribution if the model is true.
+"""
+
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any, Protocol
+
+import numpy as np
+from scipy.special import ndtri
+
+from mnarkit.data import IncompleteData
+from mnarkit.fit import Fit, draw_parameters, stacked_draws
+from mnarkit.normal.conditional import draw_unseen
+from mnarkit.normal.hazard import leaving_wave
+from mnarkit.normal.layout import Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
+from mnarkit.normal.parameters import kernel_parameters
+from mnarkit.spec.data_models import Growth, MvNormal, Regression
+from mnarkit.spec.events import fitted_table
+from mnarkit.spec.spec import Spec
+
+__all__ = ["Replicator", "hidden_holes", "replicator_of"]
+
+
+class Replicator(Protocol):
+    """What a predictive check needs of an engine; tables are (n, p), NaN where a modelled hole is."""
+
+    @property
+    def x(self) -> np.ndarray:
+        """The predictors of the data model, (n, q)."""
+        ...
+
+    @property
+    def modelled(self) -> np.ndarray:
+        """The columns whose holes the spec models, (p,) bool."""
+        ...
+
+    @property
+    def constant(self) -> bool:
+        """Whether `completed` is the same for every draw."""
+        ...
+
+    def completed(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """The table, its ignorable holes filled at posterior draw `number`."""
+        ...
+
+    def replicated(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """A table drawn at posterior draw `number`; the same noise for the same state of `rng`."""
+        ...
+
+
+@singledispatch
+def replicator_of(model: Any, fit: Fit) -> Replicator | None:
+    """Make the replicator of a fit, dispatched on its data model; None where an engine has none."""
+    return None
+
+
+@replicator_of.register(Regression | MvNormal | Growth)
+def _(model: Any, fit: Fit) -> Replicator:
+    table = fitted_table(fit.spec, fit.data)
+    layout = lay_out(fit.spec, table, designs_of(fit.spec, table))
+    rows = kernel_data(layout, keep_empty_rows=True, products=False)
+    return _Normal(stacked_draws(fit), layout, rows, _hidden(layout))
+
+
+def hidden_holes(spec: Spec, data: IncompleteData) -> np.ndarray:
+    """Where the table has holes of modelled columns that the spec models, (n, p) bool; the others are ignorable."""
+    return _hidden(lay_out(spec, data, designs_of(spec, data)))
+
+
+def _hidden(layout: Layout) -> np.ndarray:
+    """Where the table has holes that the spec models, (n, p) bool."""
+    hidden = np.zeros(layout.y.shape, dtype=bool)
+    for indicator in layout.indicators:
+        if indicator.hazard is None:
+            hidden[:, indicator.column] |= ~layout.seen[:, indicator.column]
+        else:
+            order = list(indicator.hazard.order)
+            left = leaving_wave(layout.seen[:, order])
+            hidden[:, order] |= np.arange(len(order))[None, :] >= left[:, None]
+    return hidden
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Normal:
+    """The extended normal: y ~ N(Bx, S), then every indicator from its propensity."""
+
+    draws: dict[str, np.ndarray]
+    layout: Layout
+    rows: KernelData
+    hidden: np.ndarray
+
+    @property
+    def x(self) -> np.ndarray:
+        return self.layout.x
+
+    @property
+    def modelled(self) -> np.ndarray:
+        columns = np.zeros(len(self.layout.columns), dtype=bool)
+        for indicator in self.layout.indicators:
+            columns[[indicator.column] if indicator.hazard is None else list(indicator.hazard.order[1:])] = True
+        return columns
+
+    @property
+    def constant(self) -> bool:
+        return bool((self.layout.seen | self.hidden).all())
+
+    def _arguments(self, number: int) -> tuple[np.ndarray, ...]:
+        return kernel_parameters(draw_parameters(self.draws, self.layout, number)[0], self.layout, self.rows)
+
+    def completed(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        y = self.layout.y
+        full = y if self.constant else draw_unseen(self._arguments(number), self.rows, y, rng)
+        return np.where(self.hidden, np.nan, full)
+
+    def replicated(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        coef, covs, on_y, on_x, own, var = self._arguments(number)
+        _, _, group, start, _, x, _, w, w_start, _, _, sizes, _ = self.rows.arrays
+        y, each = x @ coef.T, np.repeat(group, np.diff(start))
+        noise = rng.standard_normal(y.shape)
+        for g, cov in enumerate(covs):
+            y[each == g] += noise[each == g] @ np.linalg.cholesky(cov).T
+        error = rng.random((len(y), len(sizes)))
+        z = y @ on_y.T + x @ on_x.T
+        for k, size in enumerate(sizes):
+            mine = slice(w_start[k], w_start[k + 1])
+            z[:, k] += w[:, mine] @ own[mine] + _error(error[:, k], var[k], size)
+        made = np.empty_like(y)
+        made[self.rows.patterns.order] = self._masked(y, z)
+        empty = self.hidden.all(axis=1)  # nothing is at risk in a row in which nothing was ever recorded
+        return np.where(empty[:, None] & self._by_dropout, np.nan, made)
+
+    @property
+    def _by_dropout(self) -> np.ndarray:
+        columns = [j for i in self.layout.indicators if i.hazard is not None for j in i.hazard.order]
+        return np.isin(np.arange(len(self.layout.columns)), columns)
+
+    def _masked(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        out, first = y.copy(), 0
+        for indicator in self.layout.indicators:
+            _mask(out, indicator, z[:, first : first + indicator.n_rows])
+            first += indicator.n_rows
+        return out
+
+
+def _error(uniform: np.ndarray, var: float, size: int) -> np.ndarray:
+    """Errors of a propensity: logistic where the link is a mixture of probits, else normal."""
+    if size > 1:
+        return np.log(uniform / (1 - uniform))
+    return np.sqrt(var) * ndtri(uniform)
+
+
+def _mask(y: np.ndarray, indicator: Indicator, z: np.ndarray) -> None:
+    if indicator.hazard is None:
+        y[(z[:, 0] > 0) != indicator.recorded, indicator.column] = np.nan
+        return
+    order, at = list(indicator.hazard.order), np.array(indicator.hazard.at)
+    left = np.where((z > 0).any(axis=1), at[np.argmax(z > 0, axis=1)], len(order))
+    after = np.arange(len(order))[None, :] >= left[:, None]
+    y[:, order] = np.where(after, np.nan, y[:, order])
