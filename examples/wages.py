@@ -1,29 +1,38 @@
-"""Wages of 753 women, 428 recorded: the mean log wage of all of them under MAR, Heckman and shifts.
+"""Wages of 753 women, 428 recorded: a look at the holes, MAR and Heckman by EM and by sampling, and what it would take.
 
-uv run python examples/wages.py
+uv run python examples/wages.py [folder for the report and the figures]
 """
 
-import mnarkit as mk
+import sys
+from pathlib import Path
 
-wages = mk.load_dataset("wages")
-model = mk.Regression("lwage ~ educ + exper + expersq")
+import mnarkit as mk
+from mnarkit.plots import forest, save
+
+folder = Path(sys.argv[1] if len(sys.argv) > 1 else "wages-example")
+folder.mkdir(exist_ok=True)
+wages, formula = mk.load_dataset("wages").drop(columns="wage"), "lwage ~ educ + exper + expersq"
+print(mk.explore(wages, by="city"), end="\n\n")
+
 heckman = mk.Spec(
-    model,
+    mk.Regression(formula),
     mk.Heckman("recorded(lwage) ~ educ + exper + expersq + age + kidslt6 + kidsge6 + nwifeinc"),
     because="Women offered low wages stay at home. Children and other income move working, not the wage.",
 )
-print(heckman, end="\n\n")
+by_em = {"MAR, EM": mk.em(heckman.mar(), wages), "Heckman, EM": mk.em(heckman, wages)}
+mar, fit = mk.sample(heckman.mar(), wages, seed=1), mk.sample(heckman, wages, seed=1)
+print(fit, end="\n\n")
+print(mk.pool(mk.analyze(mk.impute(fit, m=50, seed=2), formula)), end="\n\n")
 
-mar = mk.sample(heckman.mar(), wages, seed=1)
-fit = mk.sample(heckman, wages, seed=1)
+lower = (mar, mk.PatternMixture(mk.Shift("lwage", -0.4, unit="sd")))
+compared = mk.compare(by_em | {"MAR": mar, "Heckman": fit, "0.4 sd lower": lower}, formula, m=50, seed=3)
+print(compared, end="\n\n")
+save(forest(compared.to_frame(), terms=["educ", "exper"], interval="interval"), folder / "beliefs.png")
 
-imputed = {"MAR": mk.impute(mar, m=50, seed=2), "Heckman": mk.impute(fit, m=50, seed=2)}
-for amount in (-0.2, -0.4):
-    late = mk.PatternMixture(mk.Shift("lwage", amount, unit="sd"))
-    imputed[f"shift {amount} sd"] = mk.impute(mar, m=50, seed=2, under=late)
-
-for belief, imputations in imputed.items():
-    row = mk.pool(mk.analyze(imputations, "lwage ~ 1")).to_frame().iloc[0]
-    print(
-        f"{belief:15} mean log wage of all 753: {row.estimate:.3f}, 95% interval {row.ci_low:.3f} to {row.ci_high:.3f}"
-    )
+tipping = mk.tipping_point(
+    mar, formula, term="educ", shift={"lwage": mk.Grid(-5, 5, unit="sd")}, crosses="interval", m=100, seed=3
+)
+print(tipping, end="\n\n")
+checked = mk.diagnose(fit, seed=2)
+print(checked)
+mk.report(fit, folder / "report.html", comparison=compared, diagnosis=checked, stress=[tipping], overwrite=True)

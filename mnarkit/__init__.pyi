@@ -1,5 +1,5 @@
 from . import errors
-from .analyze import Estimates, Logistic, analyze, predict
+from .analyze import Estimates, Logistic, analyze, cross_validated, predict
 from .build import build
 from .compare import Comparison, compare
 from .data import IncompleteData
@@ -9,6 +9,7 @@ from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .explore import Exploration, explore
 from .fit import Fit, load_fit
 from .impute import Completed, Imputations, impute, read_imputations
+from .mixed import Mixed, mix_posteriors
 from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .report import report
@@ -18,10 +19,12 @@ from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_p
 from .spec.data_models import Growth, MvNormal, Regression
 from .spec.dropout import Dropout
 from .spec.files import read_spec
+from .spec.limits import Limits
 from .spec.missingness import MAR, Heckman, Selection
 from .spec.odds_ratio import OddsRatio
 from .spec.pattern_mixture import PatternMixture, Scale, Shift
 from .spec.reference import Reference
+from .spec.restriction import Restriction
 from .spec.shared import SharedParameter
 from .spec.spec import Spec
 from .strategies import register_strategy
@@ -46,7 +49,9 @@ __all__ = [
     "IncompleteData",
     "InverseWishart",
     "Jeffreys",
+    "Limits",
     "Logistic",
+    "Mixed",
     "MvNormal",
     "OddsRatio",
     "PatternMixture",
@@ -55,6 +60,7 @@ __all__ = [
     "Prior",
     "Reference",
     "Regression",
+    "Restriction",
     "Ridge",
     "Scale",
     "Selection",
@@ -67,6 +73,7 @@ __all__ = [
     "analyze",
     "build",
     "compare",
+    "cross_validated",
     "diagnose",
     "em",
     "errors",
@@ -75,6 +82,7 @@ __all__ = [
     "load_dataset",
     "load_fit",
     "loo",
+    "mix_posteriors",
     "pool",
     "pool_test",
     "predict",

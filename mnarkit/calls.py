@@ -26,6 +26,11 @@ def _categorical(values: Any) -> Any:
     return C(series)
 
 
+def _missing(values: Any) -> Any:
+    """1 where a value is not there, 0 where it is."""
+    return np.isnan(np.asarray(values, dtype=np.float64)).astype(np.float64)
+
+
 FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "C": _categorical,
@@ -40,12 +45,13 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "log10": np.log10,
         "log1p": np.log1p,
         "log2": np.log2,
+        "missing": _missing,
         "poly": poly,
         "scale": scale,
         "sqrt": np.sqrt,
     }
 )
-ALLOWED = f"the functions are {', '.join(sorted(FUNCTIONS, key=str.lower))}"
+ALLOWED = f"the functions are {', '.join(sorted({*FUNCTIONS} - {'missing'}, key=str.lower))}"
 _OUTERMOST = frozenset({"C", "bs", "cs", "poly"})  # several columns each: not inside another call
 _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -60,12 +66,16 @@ _OPTION_RULE = f"degree and df are 1 to {_MOST_DF}, knots at most {_MOST_DF} num
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that was checked: its outermost function, all functions, the columns, and a bound on its width."""
+    """A call that was checked: its outermost function, all functions, the columns, and a bound on its width.
+
+    Of `holes`, columns inside `missing()`, only whether they are recorded is read.
+    """
 
     function: str
     functions: frozenset[str]
     columns: frozenset[str]
     width: int
+    holes: frozenset[str] = frozenset()
 
 
 @cache
@@ -87,14 +97,20 @@ def check_call(code: str) -> Call:
     _check_expression(node)
     functions = {n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
     heads = {id(n.func) for n in ast.walk(node) if isinstance(n, ast.Call)}
-    columns = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and id(n) not in heads}
-    if not columns:
+    asked = {id(n.args[0]): n.args[0].id for n in ast.walk(node) if _asks_for_holes(n)}
+    columns = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and id(n) not in heads and id(n) not in asked}
+    if not columns and not asked:
         raise _refusal(f"holds {shown(code)}, which names no column; put a column into it")
     if functions & columns:
         both = min(functions & columns)
         raise _refusal(f"uses {both!r} both as a column and as a function; rename the column")
     outer = ast.unparse(node.func)
-    return Call(outer, frozenset(functions), frozenset(columns), _width(node) if outer in _OUTERMOST else 1)
+    width = _width(node) if outer in _OUTERMOST else 1
+    return Call(outer, frozenset(functions), frozenset(columns), width, frozenset(asked.values()))
+
+
+def _asks_for_holes(node: Any) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "missing"
 
 
 def _parsed(code: str) -> ast.expr:
@@ -137,8 +153,8 @@ def _check_expression(node: ast.expr, depth: int = 0) -> None:
 def _check_arguments(name: str, call: ast.Call, *, outermost: bool) -> None:
     if name in _OUTERMOST and not outermost:
         raise _refusal(f"uses {name}() inside another call; make it a term of its own")
-    if name == "C" and not isinstance(call.args[0], ast.Name):
-        raise _refusal("uses C() on an expression; C takes one column")
+    if name in ("C", "missing") and not isinstance(call.args[0], ast.Name):
+        raise _refusal(f"uses {name}() on an expression; {name} takes one column")
     options = _OPTIONS.get(name, ())
     named = [(keyword.arg, keyword.value) for keyword in call.keywords]
     positional = zip(options, call.args[1:], strict=False)

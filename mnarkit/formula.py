@@ -35,12 +35,13 @@ _LEFT = re.compile(r"(missing|recorded)\s*\(\s*(?:`([^`]+)`|([^\W\d][\w.]*))\s*\
 class Term:
     """One term of a formula: `name` as printed ('1', 'educ', 'educ:city', 'log(x)') and the columns it reads.
 
-    `bare` is true for one column, untransformed.
+    `bare` is true for one column, untransformed; of `holes`, whether they are recorded is read alone.
     """
 
     name: str
     columns: frozenset[str]
     bare: bool
+    holes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class Design:
         The columns of the table that the matrix reads.
     codings : mapping of str to coding
         The levels of every factor, by its expression.
+    holes : tuple of str
+        The columns of which the matrix reads whether they are recorded.
     """
 
     names: tuple[str, ...]
@@ -88,6 +91,7 @@ class Design:
     model_spec: Any
     columns: tuple[str, ...]
     codings: Mapping[str, Coding]
+    holes: tuple[str, ...] = ()
 
     def rebuild(self, data: IncompleteData | pd.DataFrame) -> np.ndarray:
         """Build the same columns for other rows: float64, shape (rows, q).
@@ -98,12 +102,12 @@ class Design:
             A hole, a level that was not there before, or a term that is not finite.
         """
         data = IncompleteData.of(data)
-        data.require(self.columns, "the formula")
+        data.require((*self.columns, *self.holes), "the formula")
         for column in self.columns:
             check_seen(column, data)
         for coding in self.codings.values():
             check_levels(coding, data)
-        return _materialize(self.model_spec, _frame(self.columns, self.codings, data))[0]
+        return _materialize(self.model_spec, _frame(self.columns, self.codings, data, self.holes))[0]
 
 
 def parse(text: str) -> Formula:
@@ -163,7 +167,8 @@ def design(formula: Formula, data: IncompleteData, *, leave_out: Collection[str]
     kept = [b for term, b in zip(read.terms, built, strict=True) if not (term.bare and term.columns <= set(leave_out))]
     what = f"the formula {shown(read.text)}"
     columns = tuple(dict.fromkeys(column for term in kept for f in term.factors for column in sorted(_columns(f))))
-    data.require(columns, what)
+    holes = tuple(dict.fromkeys(c for term in kept for f in term.factors for c in sorted(_holes(f))))
+    data.require((*columns, *holes), what)
     for column in columns:
         check_seen(column, data)
     codings = dict(_codings(kept, data))
@@ -171,12 +176,12 @@ def design(formula: Formula, data: IncompleteData, *, leave_out: Collection[str]
     if width > _MOST_COLUMNS:
         raise DataError(f"{what} makes about {width} columns of at most {_MOST_COLUMNS}; merge levels or drop terms")
     matrix, spec = _materialize(
-        ModelSpec.from_spec(kept, na_action="ignore", output="numpy"), _frame(columns, codings, data)
+        ModelSpec.from_spec(kept, na_action="ignore", output="numpy"), _frame(columns, codings, data, holes)
     )
     names = tuple(spec.column_names)
     if len(set(names)) < len(names):
         raise FormulaError(f"{what} gives two columns of the design the same name; rename a column of the table")
-    return Design(names, matrix, spec, columns, codings)
+    return Design(names, matrix, spec, columns, codings, holes)
 
 
 # Reading: every token is checked before formulaic parses, every call before it is ever evaluated
@@ -204,6 +209,8 @@ def _read(text: str) -> tuple[Formula, tuple[Any, ...]]:
     except (FormulaicError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _refusal(text, "cannot be read; write it as in 'y ~ x + log(z) + a:b'") from error
     terms = tuple(_term(text, term) for term in built)
+    if kind not in ("missing", "recorded") and any(term.holes for term in terms):
+        raise _refusal(text, "asks for missing(...), which stands on the right of a model of holes alone")
     clash = sorted(called & frozenset[str]().union(*(term.columns for term in terms)))
     if clash:
         raise _refusal(text, f"uses {clash[0]!r} both as a column and as a function; rename the column")
@@ -304,7 +311,8 @@ def _term(text: str, term: Any) -> Term:
     if len(term.factors) > 1 and any(factor.eval_method.value == "literal" for factor in term.factors):
         raise _refusal(text, f"multiplies a term by a number in {shown(str(term))}; write I(2 * x)")
     columns = frozenset[str]().union(*(_columns(factor) for factor in term.factors))
-    return Term(str(term), columns, len(term.factors) == 1 and term.factors[0].eval_method.value == "lookup")
+    holes = frozenset[str]().union(*(_holes(factor) for factor in term.factors))
+    return Term(str(term), columns, len(term.factors) == 1 and term.factors[0].eval_method.value == "lookup", holes)
 
 
 def _columns(factor: Any) -> frozenset[str]:
@@ -314,6 +322,10 @@ def _columns(factor: Any) -> frozenset[str]:
         case "python":
             return check_call(factor.expr).columns
     return frozenset()
+
+
+def _holes(factor: Any) -> frozenset[str]:
+    return check_call(factor.expr).holes if factor.eval_method.value == "python" else frozenset()
 
 
 def _refusal(text: str, why: str) -> FormulaError:
@@ -337,8 +349,11 @@ def _width(factor: Any, codings: Mapping[str, Coding]) -> int:
     return check_call(factor.expr).width if factor.eval_method.value == "python" else 1
 
 
-def _frame(columns: tuple[str, ...], codings: Mapping[str, Coding], data: IncompleteData) -> pd.DataFrame:
-    """Take the columns that a formula reads, as float64 or with the known levels."""
+def _frame(
+    columns: tuple[str, ...], codings: Mapping[str, Coding], data: IncompleteData, holes: tuple[str, ...]
+) -> pd.DataFrame:
+    """Take the columns that a formula reads, as float64 or with the known levels; of holes, a number where recorded."""
+    asked = {column: np.where(data.seen(column), 1.0, np.nan) for column in holes if column not in columns}
     levels = {coding.column: coding.levels for coding in codings.values() if not coding.numeric}
     return pd.DataFrame(
         {
@@ -346,7 +361,8 @@ def _frame(columns: tuple[str, ...], codings: Mapping[str, Coding], data: Incomp
             if column in levels
             else data.number(column)
             for column in columns
-        },
+        }
+        | asked,
         index=range(data.n),
     )
 

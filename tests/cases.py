@@ -29,7 +29,16 @@ def table(n: int = 60, seed: int = 3) -> pd.DataFrame:
     frame.loc[rng.random(n) < 0.2, "y2"] = np.nan
     frame.loc[rng.random(n) < 0.2, "y3"] = np.nan
     frame.loc[0, ["y1", "y2", "y3"]] = np.nan
-    return frame
+    return frame.assign(**bounds(complete, rng))
+
+
+def bounds(complete: pd.DataFrame, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """A limit above y3 in about half of the rows, and an interval around y2 in about two thirds."""
+    n = len(complete)
+    lod = np.where(rng.random(n) < 0.5, complete["y3"] + rng.exponential(1, n), np.nan)
+    around = rng.random(n) < 0.7
+    start = np.where(around, np.floor(complete["y2"]), np.nan)
+    return {"lod": lod, "from2": start, "to2": np.where(rng.random(n) < 0.9, start + 1, np.nan)}
 
 
 REGRESSION = mk.Regression("y1 ~ x + arm")
@@ -141,5 +150,44 @@ SPECS: dict[str, mk.Spec] = {
     ),
     "joint, Heckman and selection": mk.Spec(
         JOINT, mk.Heckman("recorded(y1) ~ x + z"), mk.Selection("missing(y2) ~ y2 + arm")
+    ),
+    "joint, later indicators": mk.Spec(
+        JOINT,
+        mk.Selection("missing(y1) ~ y1 + z"),
+        mk.Selection("missing(y2) ~ missing(y1) + missing(y3) + y2 + missing(y1):z"),
+        mk.Limits("y3", high="lod"),
+    ),
+    "regression, limits where": mk.Spec(REGRESSION, mk.Limits("y1", low=9, where="arm == 'drug'")),
+    "joint, below a limit": mk.Spec(JOINT, mk.Limits("y3", high="lod")),
+    "joint, between limits": mk.Spec(JOINT, mk.Limits("y2", low="from2", high="to2")),
+    "joint, limits of two columns": mk.Spec(
+        JOINT, mk.Limits("y2", low="from2", high="to2"), mk.Limits("y3", high="lod")
+    ),
+    "joint, limits of three columns": mk.Spec(
+        JOINT,
+        mk.Limits("y1", low=8, high=14),
+        mk.Limits("y2", low="from2", high="to2"),
+        mk.Limits("y3", high="lod"),
+    ),
+    "joint, selection, shift and limits": mk.Spec(
+        JOINT,
+        mk.Selection("missing(y1) ~ y1 + z"),
+        mk.PatternMixture(mk.Shift("y2", -0.5, unit="sd", of="model")),
+        mk.Limits("y3", high="lod"),
+    ),
+    "joint, logit beside an interval": mk.Spec(
+        JOINT,
+        mk.Selection("missing(y1) ~ y1 + y2", link="logit"),
+        mk.Limits("y2", low="from2", high="to2"),
+    ),
+    "joint, Heckman beside limits": mk.Spec(
+        JOINT, mk.Heckman("recorded(y1) ~ x + z"), mk.Limits("y2", low="from2", high="to2")
+    ),
+    "joint, selection and shift of columns with limits": mk.Spec(
+        JOINT,
+        mk.Selection("missing(y1) ~ y1 + z"),
+        mk.PatternMixture(mk.Shift("y2", -0.5, unit="sd", of="model")),
+        mk.Limits("y1", low=9, where="arm == 'drug'"),
+        mk.Limits("y2", low="from2", high="to2"),
     ),
 }

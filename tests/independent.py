@@ -94,8 +94,13 @@ def row_loglik(
     cov = point["cov"]
     amounts = {n: float(v) for n, v in point.items() if n.startswith(("shift_", "scale_")) and np.ndim(v) == 0}
     sds = {c: float(table[c].std()) for c in columns}
+    limits = limits_of(spec, table)
     out = np.zeros(len(table))
     for i, (_, row) in enumerate(table.iterrows()):
+        known = {c: interval for c in columns if (interval := limits[c][i]) is not None and np.isnan(row[c])}
+        if known:
+            out[i] = over_limits(spec, table, row, i, point, x, w, known)
+            continue
         y = row[columns].to_numpy(float)
         mean, var = row_moments(spec, row, point["coef"] @ x[i], cov, amounts, sds)
         o, m = np.flatnonzero(~np.isnan(y)), np.flatnonzero(np.isnan(y))
@@ -117,6 +122,32 @@ def row_loglik(
             slopes = np.array(a)[:, m]
             out[i] += np.log(signs_probability(np.array(u), slopes @ rest @ slopes.T, links))
     return out
+
+
+def limits_of(spec: mk.Spec, table: pd.DataFrame) -> dict[str, list]:
+    """The interval of every cell that has one; else None."""
+    found = {c: [None] * len(table) for c in spec.model.columns}
+    for limits in (b for b in spec.missingness if isinstance(b, mk.Limits)):
+        for i, (_, row) in enumerate(table.iterrows()):
+            low, high = (row[b] if isinstance(b, str) else b for b in (limits.low, limits.high))
+            low, high = (None if v is None or np.isnan(v) else v for v in (low, high))
+            here = limits.where is None or row["arm"] == "drug"
+            if here and (low is not None or high is not None):
+                found[limits.column][i] = (low, high)
+    return found
+
+
+def over_limits(spec, table, row, i, point, x, w, known) -> float:
+    """log of ∫ f(row with y put in) dy over the interval of its first limited cell, by Gauss-Legendre."""
+    column, (low, high) = next(iter(known.items()))
+    j = list(spec.model.columns).index(column)
+    middle, sd = float(point["coef"][j] @ x[i]), float(np.sqrt(point["cov"][j, j]))
+    low, high = middle - 9 * sd if low is None else low, middle + 9 * sd if high is None else high
+    nodes, weights = np.polynomial.legendre.leggauss(8 if high - low < sd else 36)
+    at = low + (high - low) * (1 + nodes) / 2
+    rows = pd.DataFrame([row] * len(at)).assign(**{column: at}).astype(dict.fromkeys(spec.model.columns, float))
+    values = row_loglik(spec, rows, point, np.tile(x[i], (len(at), 1)), [np.tile(one[i], (len(at), 1)) for one in w])
+    return float(np.log(weights @ np.exp(values) * (high - low) / 2))
 
 
 def sign_probability(u: float, sd: float, link) -> float:

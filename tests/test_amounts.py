@@ -231,6 +231,18 @@ def test_correlated_priors_inside_the_model_have_the_bivariate_normal_density() 
         assert logp - 0.5 * np.log(np.linalg.det(cov)) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::mnarkit.errors.ConvergenceWarning")  # few rows, few draws
+def test_correlated_priors_applied_when_imputing_are_drawn_by_sample() -> None:
+    priors = {"drug": mk.Prior("normal", -1, 0.5), "control": mk.Prior("normal", 0.3, 2)}
+    late = mk.PatternMixture(mk.Shift("w4", priors, unit="raw", by="arm", corr=0.7))
+    fit = mk.sample(mk.Spec(mk.Regression("w4 ~ 1"), late), TRIAL, draws=500, chains=2, seed=1, progress=False)
+    drug, control = (fit.draws["posterior"][f"shift_w4_{arm}"].values.ravel() for arm in ("drug", "control"))
+    # nothing informs them: independent draws are nearly what NUTS gives of a standard normal
+    assert np.corrcoef(drug, control)[0, 1] == pytest.approx(0.7, abs=5 * 0.51 / np.sqrt(300))
+    assert drug.mean() == pytest.approx(-1, abs=5 * 0.5 / np.sqrt(300))
+    assert control.std() == pytest.approx(2, rel=5 / np.sqrt(2 * 300))
+
+
 # What is declared, said and refused
 
 

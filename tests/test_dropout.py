@@ -296,6 +296,6 @@ def test_a_belief_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(mk.errors.FormulaError, match="stand as they are"):
         mk.Dropout("log(current)", waves=WAVES)
     with pytest.raises(mk.errors.SpecError, match="'w1' has 2 models of its holes"):
-        mk.Spec(MODEL, mk.Dropout("current", waves=WAVES), mk.Selection("missing(w1) ~ w1"))
+        mk.Spec(MODEL, mk.Dropout("current", waves=WAVES), *[mk.Selection("missing(w1) ~ w1")] * 2)
     with pytest.raises(mk.errors.SpecError, match="speaks of 'w9'"):
         mk.Spec(MODEL, mk.Dropout("current", waves=("w0", "w9")))

@@ -120,8 +120,8 @@ BAD = [
     (lambda: Shift("y", 1, unit="sd", predictors="z"), SpecError, "tuple of column names, not 'z'"),
     (lambda: Shift("y", 1, unit="sd", where="__import__('os')"), SpecError, "__import__"),
     (lambda: Scale("y", 0), SpecError, "a factor above 0, not 0"),
-    (lambda: PatternMixture(), SpecError, "one or more of Shift and Scale, not 'nothing'"),
-    (lambda: PatternMixture(MAR()), SpecError, r"one or more of Shift and Scale, not MAR"),
+    (lambda: PatternMixture(), SpecError, "one or more of Shift, Scale, OddsRatio and Restriction, not 'nothing'"),
+    (lambda: PatternMixture(MAR()), SpecError, r"one or more of Shift, Scale, OddsRatio and Restriction, not MAR"),
     (lambda: PatternMixture(SHIFT, because=3), SpecError, "a reason in words, not 3"),
     (
         lambda: Spec("y ~ x"),
@@ -131,7 +131,7 @@ BAD = [
     (
         lambda: Spec(MODEL, SHIFT),
         SpecError,
-        "a belief is MAR, Selection, Heckman, Dropout, PatternMixture or Reference, not Shift",
+        "a belief is MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference or Limits, not Shift",
     ),
     (lambda: Spec(MODEL, because=None), SpecError, "a reason in words, not None"),
     (lambda: Spec(MODEL, MAR(), Selection("missing(y) ~ y")), SpecError, r"MAR\(\) stands beside another belief"),

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.priors import Prior
 from mnarkit.spec.data_models import MvNormal, Regression
+from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.files import from_dict, from_json, from_yaml, read_spec, to_dict, to_json, to_yaml
+from mnarkit.spec.limits import Limits
 from mnarkit.spec.missingness import MAR, Heckman, Selection
 from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
 from mnarkit.spec.spec import Spec
@@ -40,6 +42,13 @@ ODD_TEXTS = (
 
 SPECS = {
     "mar": Spec(Regression("y ~ x")),
+    "limits": Spec(
+        MvNormal("y", "v", "w"),
+        Limits("y", high=0.3, where="assay == 'old'", because="the assay"),
+        Limits("v", low="from", high="to"),
+        Selection("missing(w) ~ missing(y) + w"),
+    ),
+    "death": Spec(MvNormal("y", "v"), Dropout("current", waves=("y", "v"), death="died")),
     "all fields": Spec(
         Regression("y ~ x", priors={"coef": Prior("normal", 0, 1e-3), "sd": Prior("half_student_t", 3, 0.1 + 0.2)}),
         Heckman("recorded(y) ~ x + z", priors={"rho": Prior("uniform", -1, 1), "z": 1 / 3}, because="z: work\nalone"),

@@ -42,8 +42,8 @@ def analyze(
         A formula, `"y ~ x + z"`: least squares. Factor levels and the constants of `center`, `scale`, `poly`, `bs` and
         `cs` are those of all imputations together, so that a term means the same in each. Or `Logistic(...)`, the same
         for an event. Or a function of one completed DataFrame that returns (estimates, covariance), (estimates,
-        covariance, df_complete) or a fitted statsmodels or lifelines result; estimates are a Series, a dict, an array
-        or a number, covariance is a matrix, a vector of variances or a number.
+        covariance, df_complete), a fitted statsmodels or lifelines result, or a posterior (its means and covariances);
+        estimates are a Series, a dict, an array or a number, covariance is a matrix, a vector of variances or a number.
     df_complete : float, optional
         The degrees of freedom of the analysis on complete data (`numpy.inf` for none), in place of what the regression
         or the function says. Where the imputations differ in it, the smallest counts.
@@ -90,6 +90,7 @@ def analyze(
     tables = _tables(imputations)
     if isinstance(what, str):
         formula = _analysis_formula(what)
+        _check_alive(imputations, formula)
         for message in uncongenial_with(imputations, formula):
             warnings.warn(message, CongenialityWarning, stacklevel=2)
         return _by_formula(tables, formula, df_complete)
@@ -100,6 +101,17 @@ def analyze(
     if not callable(what):
         raise DataError(f"an analysis is a formula such as 'y ~ x', or a function of a completed table, not {what!r}")
     return _by_function(tables, what, df_complete, _checked_workers(workers), progress)
+
+
+def _check_alive(imputations: Any, formula: Formula) -> None:
+    """Refuse a formula on columns that have no value after death."""
+    dead: Mapping[str, int] = getattr(imputations, "after_death", {})
+    used = {formula.response, *(c for term in formula.terms for c in term.columns)}
+    for column in (c for c in dead if c in used):
+        raise DataError(
+            f"{column!r} has {dead[column]} cells after death, which have no value; analyze an earlier wave, or those "
+            f"alive by a function of the completed table, which takes table.dropna(subset=[{column!r}])"
+        )
 
 
 def _lacking(imputations: Any, what: Logistic) -> tuple[str, ...]:

@@ -10,7 +10,9 @@ import pandas as pd
 from mnarkit.errors import DataError
 from mnarkit.estimates import count, degrees, diagonal, floats, numbered
 
-__all__ = ["Answer", "listed", "parameters", "read"]
+__all__ = ["Answer", "listed", "parameters", "read", "scalars"]
+
+_MOST = 200  # parameters of a posterior that is read as estimates
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,12 +53,47 @@ def read(answer: Any, where: str) -> Answer:
     if hasattr(answer, "coef_") and np.ndim(getattr(answer, "sigma_", 0.0)) == 2:  # scikit-learn's Bayesian models
         names = getattr(answer, "feature_names_in_", None)
         return _of_numbers(pd.Series(answer.coef_, index=names), answer.sigma_, where=where)
+    if _is_posterior(answer):
+        return _of_posterior(answer, where)
     if isinstance(answer, tuple) and len(answer) in (2, 3):
         return _of_numbers(*answer, where=where)
     raise DataError(
         f"{where} returned {type(answer).__name__}; it must return (estimates, covariance), "
-        "(estimates, covariance, df_complete), or a fitted statsmodels or lifelines result"
+        "(estimates, covariance, df_complete), a fitted statsmodels or lifelines result, or a posterior"
     )
+
+
+def _is_posterior(answer: Any) -> bool:
+    """Whether it is what PyMC or Bambi return: a tree with the group 'posterior'."""
+    return "posterior" in getattr(answer, "children", ()) and callable(getattr(answer["posterior"], "to_dataset", None))
+
+
+def _of_posterior(answer: Any, where: str) -> Answer:
+    """Means and covariances of all scalar parameters, normal; `mix_posteriors` keeps the draws instead."""
+    named = scalars(answer["posterior"].to_dataset().transpose("chain", "draw", ...))
+    if len(named) > _MOST:
+        raise DataError(
+            f"{where} returned a posterior of {len(named)} parameters; return those of interest alone, or use "
+            "mk.mix_posteriors"
+        )
+    values = np.stack([draws.ravel() for draws in named.values()])
+    return _of_numbers(
+        pd.Series(values.mean(axis=1), index=list(named)), np.atleast_2d(np.cov(values)), np.inf, where=where
+    )
+
+
+def scalars(posterior: Any) -> dict[str, np.ndarray]:
+    """Every scalar parameter of a Dataset with dims (chain, draw, ...) by name: (chains, draws) each."""
+    found = {}
+    for name, variable in posterior.data_vars.items():
+        inner = variable.dims[2:]
+        for at in np.ndindex(*variable.shape[2:]):
+            labels = [
+                str(variable.coords[d].values[i]) if d in variable.coords else str(i)
+                for d, i in zip(inner, at, strict=True)
+            ]
+            found[f"{name}[{', '.join(labels)}]" if labels else str(name)] = variable.values[(..., *at)]
+    return found
 
 
 def _flat(params: pd.Series) -> pd.Series:

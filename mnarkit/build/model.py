@@ -10,6 +10,7 @@ import pytensor.tensor
 from mnarkit.build.blocks import add_amounts, add_correlation, add_data_model, add_indicator, add_structure
 from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
+from mnarkit.errors import SpecError
 from mnarkit.normal.coords import coords_of
 from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
@@ -70,6 +71,8 @@ def build(spec: Spec, df: object) -> pm.Model:
     ['coef_z', 'sd_z', 'missing_lwage_z']
     """
     require_spec(spec)
+    if spec.restriction is not None:
+        raise SpecError(f"{spec.restriction} is drawn exactly by mk.sample(spec, df), without a PyMC model")
     return build_parts(spec, IncompleteData.of(df)).model
 
 

@@ -1,5 +1,6 @@
 """Comparison, the noun: one estimand under several beliefs, and what each says of the unseen values."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import fill
@@ -80,18 +81,22 @@ class Comparison:
         shown = self.table[["term", "assumption", "estimate", "std_error", "ci_low", "ci_high"]]
         order = list(dict.fromkeys(self.table["term"]))
         lines = [head, _text(shown.sort_values("term", key=lambda t: t.map(order.index), kind="stable"))]
-        lines += [f"Intervals of {', '.join(map(repr, names))}: {kind}" for kind, names in self._kinds().items()]
+        lines += [f"Intervals of {', '.join(map(repr, names))}: {kind}" for kind, names in self.kinds.items()]
         if len(self.unseen):
             lines += [
                 "",
                 "Unseen values: their implied mean, and its distance from the MAR mean (in residual sd: shift_sd)",
             ]
-            columns = ["column", "group", "assumption", "holes", "recorded_mean", "unseen_mean", "shift", "shift_sd"]
-            lines.append(_text(self.unseen[columns].sort_values(["column", "group"], kind="stable")))
+            columns = ["column", "group", "assumption", "holes", "recorded_mean", "unseen_mean", "mc_error"]
+            about = self.about_estimand(self.unseen)
+            lines.append(_text(about[[*columns, "shift", "shift_sd"]].sort_values(["column", "group"], kind="stable")))
+            if len(about) < len(self.unseen):
+                lines.append(f"({len(self.unseen) - len(about)} more rows, of other columns, in .unseen)")
         modelled = self.shares.dropna(subset=["predicted"]) if len(self.shares) else self.shares
         if len(modelled):
             lines += ["", "Share of missing values, observed and predicted"]
-            lines.append(_text(modelled[["column", "group", "assumption", "n", "missing", "predicted"]]))
+            about = self.about_estimand(modelled)
+            lines.append(_text(about[["column", "group", "assumption", "n", "missing", "predicted"]]))
         lines.append("")
         for (text, assumptions), names in self._alike().items():
             lines.append(f"{', '.join(map(repr, names))}: {text}")
@@ -101,6 +106,11 @@ class Comparison:
     def __repr__(self) -> str:
         return str(self)
 
+    def about_estimand(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Rows of `unseen`, `shares` or `distributions` whose column the formula names; all of them for a function."""
+        named = table[table["column"].isin(re.findall(r"\w+", self.estimand))]
+        return named if len(named) else table
+
     def _alike(self) -> dict[tuple[str, tuple[str, ...]], list[str]]:
         """Names by what is believed under them."""
         found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
@@ -108,7 +118,8 @@ class Comparison:
             found.setdefault(belief, []).append(name)
         return found
 
-    def _kinds(self) -> dict[str, list[str]]:
+    @property
+    def kinds(self) -> dict[str, list[str]]:
         """Names of the assumptions by the kind of their intervals."""
         found: dict[str, list[str]] = {}
         for name, kind in self.table.groupby("assumption", sort=False)["interval"].first().items():

@@ -87,8 +87,9 @@ def _inside(spec: Spec) -> tuple[object, ...]:
     kept: list[object] = []
     for belief in spec.missingness:
         if isinstance(belief, PatternMixture):
-            inside = tuple(c for c in belief.components if c.of == "model")
+            inside = tuple(c for c in belief.amounts if c.of == "model")
             kept += [inside] if inside else []
+            kept += [belief.restriction] if belief.restriction is not None else []
         elif belief in spec.selections or belief is spec.reference:
             kept.append(replace(belief, because=""))
     return tuple(kept)

@@ -13,6 +13,7 @@ from scipy.special import ndtri
 
 from mnarkit.data import IncompleteData
 from mnarkit.fit import Fit, draw_parameters, stacked_draws
+from mnarkit.formula import parse
 from mnarkit.normal.conditional import draw_unseen
 from mnarkit.normal.hazard import leaving_wave
 from mnarkit.normal.layout import Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
@@ -58,7 +59,11 @@ def replicator_of(model: Any, fit: Fit) -> Replicator | None:
 
 
 @replicator_of.register(Regression | MvNormal | Growth)
-def _(model: Any, fit: Fit) -> Replicator:
+def _(model: Any, fit: Fit) -> Replicator | None:
+    if fit.spec.dropout is not None and fit.spec.dropout.death is not None:
+        return None  # who dies, and when, has no model
+    if any(term.holes for belief in fit.spec.selections for term in parse(belief.formula).terms):
+        return None  # indicators that read others are drawn one after the other, which is not written
     table = fitted_table(fit.spec, fit.data)
     layout = lay_out(fit.spec, table, designs_of(fit.spec, table))
     rows = kernel_data(layout, keep_empty_rows=True, products=False)
@@ -75,10 +80,10 @@ def _hidden(layout: Layout) -> np.ndarray:
     hidden = np.zeros(layout.y.shape, dtype=bool)
     for indicator in layout.indicators:
         if indicator.hazard is None:
-            hidden[:, indicator.column] |= ~layout.seen[:, indicator.column]
+            hidden[:, indicator.column] |= ~layout.present[:, indicator.column]
         else:
             order = list(indicator.hazard.order)
-            left = leaving_wave(layout.seen[:, order])
+            left = leaving_wave(layout.present[:, order])
             hidden[:, order] |= np.arange(len(order))[None, :] >= left[:, None]
     return hidden
 

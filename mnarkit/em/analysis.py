@@ -19,6 +19,7 @@ from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, l
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
 from mnarkit.priors import centre
+from mnarkit.spec.death import dead_cells
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec
 
@@ -122,8 +123,8 @@ class Analyst:
         return self.filled(self.drawn(np.random.default_rng(seed)))
 
     def filled(self, y: np.ndarray) -> pd.DataFrame:
-        """Put values (n, p) into the holes of the table."""
-        frame = self.data.frame.copy()
+        """Put values (n, p) into the holes of the table, none after death."""
+        frame, y = self.data.frame.copy(), np.where(dead_cells(self.spec, self.data), np.nan, y)
         for j, column in enumerate(self.layout.columns):
             seen = self.data.seen(column)
             if not seen.all():
@@ -144,6 +145,11 @@ class Analyst:
                 f"{holes[0]!r} has {(~self.data.seen(holes[0])).sum()} holes; "
                 "the predictors of a projection are fully seen"
             )
+        dead = int(dead_cells(self.spec, self.data)[:, self.layout.columns.index(parsed.response)].sum())
+        if dead:
+            raise DataError(
+                f"{parsed.response!r} has {dead} cells after death, which have no value; project an earlier wave"
+            )
         built = design(parsed, self.data)
         if not built.names or np.linalg.matrix_rank(built.matrix) < len(built.names):
             raise FormulaError(f"the terms of {formula!r} are {'collinear' if built.names else 'none'}; change them")
@@ -151,7 +157,7 @@ class Analyst:
         given = np.array([any(c in t.columns for t in parsed.terms) for c in self.layout.columns])
         hat = np.linalg.solve(built.matrix.T @ built.matrix, built.matrix.T)
         estimate = hat @ self.predicted(self.theta)[:, j]
-        plain = not (self.layout.indicators or self.layout.amounts or self.reference)
+        plain = not (self.layout.indicators or self.layout.amounts or self.reference or self.spec.limits)
         variance = (self._by_model if plain else self._by_influence)(built.matrix, hat, estimate, j, given)
         return pd.DataFrame({"term": built.names, "estimate": estimate, "std_error": np.sqrt(np.diag(variance))})
 

@@ -313,7 +313,7 @@ class EMFit:
 
     def __str__(self) -> str:
         left = f", {self.n_empty} rows with nothing seen left out" if self.n_empty else ""
-        what = "MAR" if self.spec.is_mar else " + ".join(map(str, self.spec.missingness))
+        what = "MAR" if self.spec.is_mar and not self.spec.limits else " + ".join(map(str, self.spec.missingness))
         went = f"{self.iterations} iterations ({self.evaluations} evaluations of the map), {self.reason}"
         mode = f", log prior {self.log_prior:.4f} ({self.prior!r}: a posterior mode)" if self.prior is not None else ""
         head = f"EM under {what}: n = {self.n}{left}, log likelihood {self.loglik:.4f}{mode}, {went}"

@@ -23,10 +23,13 @@ from mnarkit.normal.parameters import Parameters
 from mnarkit.normal.sources import moments_of
 from mnarkit.priors import Prior, centre
 from mnarkit.spec.amounts import parameters_of
-from mnarkit.spec.check import check, identification, orthants
+from mnarkit.spec.bounds import limits_said
+from mnarkit.spec.check import check, identification
+from mnarkit.spec.death import death_said
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Component
+from mnarkit.spec.propensities import orthants
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Settings", "mnar_fit", "two_step_fit"]
@@ -69,6 +72,8 @@ def mnar_fit(spec: Spec, data: IncompleteData, start: Any, settings: Settings) -
         *_about_modes(modes),
         *([flat] if flat else []),
         *identification(spec),
+        *limits_said(spec, data),
+        *death_said(spec, data),
         *orthants(spec, data),
     )
     return _fit(spec, data, objective, path, modes, notes, covariance)
@@ -77,7 +82,7 @@ def mnar_fit(spec: Spec, data: IncompleteData, start: Any, settings: Settings) -
 def _ascend(spec: Spec, objective: Objective, theta: np.ndarray, settings: Settings) -> Path:
     plain = all(isinstance(b, Selection) for b in spec.selections) and spec.selections
     together = objective.rows.together  # EM's moments are those of one sign at a time
-    if not plain or objective.amounts or together:
+    if not plain or objective.amounts or together or spec.limits:
         return climb(objective, theta, max_iter=settings.max_iter, watch=settings.watch)
     path = iterate(
         selection_map(objective),
@@ -193,11 +198,7 @@ def _centres(component: Component) -> str:
 
 
 def _held(spec: Spec) -> list[str]:
-    return [
-        f"{component} is held at {_centres(component)}: declared, not estimated"
-        for belief in spec.pattern_mixtures
-        for component in belief.components
-    ]
+    return [f"{component} is held at {_centres(component)}: declared, not estimated" for component in spec.amounts]
 
 
 def _fit(

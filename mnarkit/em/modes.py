@@ -50,17 +50,11 @@ def documented_start(objective: Objective, point: Point) -> Parameters:
 def _shares(objective: Objective, indicator: Indicator) -> np.ndarray:
     """Only the intercept, at the share of rows whose indicator is 1."""
     beta = np.zeros(len(indicator.terms))
-    if indicator.hazard is not None:
-        signs = indicator.signs(objective.standard.seen)
-        share = np.mean(signs[signs != 0] > 0)
-        beta[[t.startswith("Intercept") for t in indicator.terms]] = (
-            ndtri(share) if indicator.link == "probit" else logit(share)
-        )
-        return beta
-    seen = objective.standard.seen[:, indicator.column]
-    share = np.mean(seen if indicator.recorded else ~seen)
-    if "Intercept" in indicator.terms:
-        beta[indicator.terms.index("Intercept")] = ndtri(share) if indicator.link == "probit" else logit(share)
+    signs = indicator.signs(objective.standard.present, objective.standard.death)
+    share = np.mean(signs[signs != 0] > 0)
+    beta[[t.startswith("Intercept") for t in indicator.terms]] = (
+        ndtri(share) if indicator.link == "probit" else logit(share)
+    )
     return beta
 
 

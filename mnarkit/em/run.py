@@ -22,8 +22,11 @@ from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.normal.moments import Moments
 from mnarkit.normal.sources import is_table, moments_of, require_columns
 from mnarkit.normal.structure import structure_of
-from mnarkit.spec.check import check, check_beliefs, identification, named_columns, orthants
+from mnarkit.spec.bounds import limits_said
+from mnarkit.spec.check import check, check_beliefs, identification, named_columns
+from mnarkit.spec.death import death_said
 from mnarkit.spec.events import fitted_table
+from mnarkit.spec.propensities import orthants
 from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["em"]
@@ -71,8 +74,9 @@ def em(
     tol : float
         Stop when an iteration changes no parameter of the standardised columns by more: absolute below 0.01, relative
         above, as SAS PROC MI, whose default is 1e-4. With `criterion="loglik"`, when the objective rises by less.
-        Heckman, dropout and growth models, amounts inside the likelihood and correlated propensities are maximised by
-        quasi-Newton and Newton steps to a gradient of 0; `tol`, `criterion` and `accelerate` are not for them.
+        Heckman, dropout and growth models, limits, amounts inside the likelihood and correlated propensities are
+        maximised by quasi-Newton and Newton steps to a gradient of 0; `tol`, `criterion` and `accelerate` are not for
+        them.
     max_iter : int
         At most so many iterations; reaching it gives `converged=False` and a warning, never an error.
     criterion : {"parameter", "loglik"}
@@ -121,6 +125,11 @@ def em(
     """
     require_spec(spec)
     _check_settings(tol, max_iter, criterion, method, {"accelerate": accelerate, "progress": progress})
+    if spec.restriction is not None:
+        raise SpecError(
+            f"{spec.restriction} has a regression of its own for each wave and no one likelihood to maximise; "
+            "mk.sample(spec, df) draws from their posterior exactly"
+        )
     if _is_mar(spec):
         if method != "ML":
             raise SpecError("method='two-step' is for one Regression with one Heckman belief")
@@ -128,7 +137,13 @@ def em(
     else:
         made = _belief(spec, df, start, prior, method, (tol, max_iter, criterion, accelerate, progress))
     rests = identification(spec)
-    silent = (*_applied(spec), *(orthants(spec, made.data) if made.data is not None else ()))
+    silent = _applied(spec)
+    if made.data is not None:
+        silent += [
+            *limits_said(spec, made.data),
+            *death_said(spec, made.data),
+            *orthants(spec, made.data),
+        ]
     for note in (n for n in made.notes if n not in silent):
         warnings.warn(note, IdentificationWarning if note in rests else ConvergenceWarning, stacklevel=2)
     return made
@@ -136,8 +151,8 @@ def em(
 
 def _is_mar(spec: Spec) -> bool:
     """Whether the likelihood is that of MAR: amounts that are added afterwards do not touch it."""
-    inside = any(c.of == "model" for belief in spec.pattern_mixtures for c in belief.components)
-    return not spec.selections and not inside and structure_of(spec.model) is None
+    inside = any(c.of == "model" for c in spec.amounts)
+    return not (spec.selections or spec.limits or inside) and structure_of(spec.model) is None
 
 
 def _belief(
@@ -151,7 +166,7 @@ def _belief(
     if prior is not None:
         raise SpecError("prior= is for fits under MAR; with this belief use mk.sample, where every parameter has one")
     if not is_table(df):
-        raise SpecError("a table read in chunks is fitted under MAR alone; load it, or use spec.mar()")
+        raise SpecError("a table read in chunks is fitted under MAR without limits alone; load it, or use spec.mar()")
     data = IncompleteData.of(df)
     if method == "two-step":
         return _mnar("two_step_fit")(spec, data)
@@ -280,7 +295,7 @@ def _mar_fit(
 def _applied(spec: Spec) -> list[str]:
     """What is applied to the expectations alone: nothing to warn of."""
     said = [f"{spec.reference} is applied to the expectations, not to the likelihood"] if spec.reference else []
-    components = [c for b in spec.pattern_mixtures for c in b.components if c.of == "prediction"]
+    components = [c for c in spec.amounts if c.of == "prediction"]
     return said + [f"{c} is added to the expectations, not to the likelihood" for c in components]
 
 

@@ -18,7 +18,9 @@ from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, l
 from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
 from mnarkit.priors import Prior
+from mnarkit.spec.bounds import present_cells
 from mnarkit.spec.check import check_late, check_rows
+from mnarkit.spec.death import dead_cells
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
@@ -109,6 +111,7 @@ class _Work:
     rows: KernelData
     late: tuple[Amount, ...]
     recorded: np.ndarray
+    dead: np.ndarray
     reference: ReferenceRows | None
 
 
@@ -116,14 +119,15 @@ def _work(fit: Fit, rows: IncompleteData, late: tuple[Late, ...]) -> _Work:
     designs = designs_of(fit.spec, fitted_table(fit.spec, fit.data))
     layout = lay_out(fit.spec, fitted_table(fit.spec, rows), designs)
     layout = replace(layout, amounts=amounts_of(fit.spec, rows, designs.recorded_sd))
-    added = Spec(fit.spec.model, *late)
+    added = fit.spec.under(*late)
     reference = added.reference or fit.spec.reference
     return _Work(
         stacked_draws(fit),
         layout,
         kernel_data(layout, keep_empty_rows=True, products=False),
         amounts_of(added, rows, designs.recorded_sd),
-        np.column_stack([rows.seen(c) for c in layout.columns]),
+        present_cells(fit.spec, rows),
+        dead_cells(fit.spec, rows),
         None if reference is None else reference_rows(reference, layout.columns, rows, designs),
     )
 
@@ -141,7 +145,7 @@ def _one(work: _Work, number: int, seed: int, k: int) -> np.ndarray:
     own = [a for a in work.layout.amounts if a.component.of == "prediction"]
     moves = [(a, amounts[a.name]) for a in own] + [(a, drawn[a.name]) for a in work.late]
     move(y, moves, parameters, work.layout, work.recorded)
-    return y
+    return np.where(work.dead, np.nan, y)
 
 
 def _number(declared: Prior | float, rng: np.random.Generator) -> float:
@@ -177,9 +181,13 @@ def _late(under: Late | Sequence[Late] | None) -> tuple[Late, ...]:
                 f"under= takes PatternMixture(...) or Reference(...), which need no refit; {belief!r} is fitted with "
                 "mk.sample(spec.under(...), df)"
             )
-        inside = [c for c in getattr(belief, "components", ()) if c.of == "model"]
+        amounts = belief.amounts if isinstance(belief, PatternMixture) else ()
+        inside = [c for c in amounts if c.of == "model"]
         if inside:
             raise SpecError(f"{inside[0]} stands inside the likelihood; fit it with mk.sample(spec.under(...), df)")
+        restriction = belief.restriction if isinstance(belief, PatternMixture) else None
+        if restriction is not None:
+            raise SpecError(f"{restriction} is a fit of its own; make it with mk.sample(spec.under(...), df)")
     return late
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError
+from mnarkit.spec.death import dead_cells
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
@@ -60,7 +61,15 @@ class Imputations:
         holes = ", ".join(f"{c} ({v.shape[1]})" for c, v in self.cells.items())
         beliefs = [str(b) for b in (*self.spec.missingness, *self.under)]
         head = f"{self.m} imputations of {self.data.n} rows, holes filled in {holes}, seed {self.seed}"
-        return f"{head}\nunder {'; then '.join(beliefs)}"
+        dead = ", ".join(f"{c} ({n})" for c, n in self.after_death.items())
+        left = f"\nleft missing after death: {dead}" if dead else ""
+        return f"{head}\nunder {'; then '.join(beliefs)}{left}"
+
+    @property
+    def after_death(self) -> dict[str, int]:
+        """How many cells have no value in the completed tables, because their subject has died, by column."""
+        counts = dead_cells(self.spec, self.data).sum(axis=0).tolist()
+        return {c: n for c, n in zip(self.spec.model.columns, counts, strict=True) if n}
 
     def to_long(self, *, include_original: bool = False) -> pd.DataFrame:
         """Stack the completed tables, as R's mice: `.imp` from 1 (0 is the incomplete table) and `.id`, the index."""

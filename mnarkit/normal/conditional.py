@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
 from mnarkit.normal.layout import KernelData
+from mnarkit.normal.limits import BETWEEN
 from mnarkit.normal.patterns import group_rows
 
 __all__ = ["conditional_mean", "draw_unseen", "expected_unseen", "truncated_normal"]
@@ -18,6 +19,8 @@ _kernel: Callable[[str], Any] = lazy_loader.attach(
     submod_attrs={
         "orthants": ["mean_slopes", "pair_weights", "quantile_given_below"],
         "lattice": ["all_mean_slopes", "draw_all"],
+        "rectangles": ["draw_rectangles", "draws_between", "rectangle_slopes"],
+        "signs": ["between_slopes"],
         "factors": ["draw_factors", "factor_mean_slopes", "roots"],
     },
 )[0]
@@ -92,6 +95,12 @@ def draw_unseen(
             u = _means(these, full, x[here], w[here], arguments, w_start)
             shared = u, on_y[np.ix_(these, m)], rest, var[these], sign[g, these], sizes[these] > 1
             deviation += _given_factors(deviation, shared, rng.spawn(1)[0])
+        elif BETWEEN in sign[g, these]:
+            u = _means(these, full, x[here], w[here], arguments, w_start)
+            link = weights[these], slopes[these], sizes[these]
+            together = u, on_y[np.ix_(these, m)], rest, var[these], sign[g, these], link
+            width = w[here][:, w_start[these + 1] - 1]
+            deviation += _given_between(deviation, together, width, error[np.ix_(rows, these)], rng.spawn(1)[0])
         elif len(these) > 2:
             u = _means(these, full, x[here], w[here], arguments, w_start)
             together = u, on_y[np.ix_(these, m)], rest, var[these], sign[g, these]
@@ -113,11 +122,26 @@ def draw_unseen(
             u = full @ on_y[k] + x[here] @ on_x[k] + w[here, columns] @ own[columns]
             link = weights[k, : sizes[k]], slopes[k, : sizes[k]]
             propensity = u, on_y[k, m], rest, var[k], sign[g, k], link
+            if sign[g, k] == BETWEEN:
+                width = w[here, w_start[k + 1] - 1]
+                deviation += _given_width(deviation, propensity, width, uniform[rows, 2 * k + 1])
+                continue
             deviation += _given_sign(
                 deviation, propensity, uniform[rows, 2 * k], uniform[rows, 2 * k + 1], error[rows, k]
             )
-        out[np.ix_(rows, m)] = full[:, m] + deviation
+        full[:, m] += deviation
+        for k, j in enumerate(data.limited, start=len(sizes) - len(data.limited)):
+            full[:, j] = _inside(full[:, j], sign[g, k], w[here, w_start[k]], w[here, w_start[k] + 1])
+        out[np.ix_(rows, m)] = full[:, m]
     return out[:, :wide]
+
+
+def _inside(y: np.ndarray, sign: float, limit: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Keep draws within their limits, which rounding alone can leave."""
+    if sign == 0:
+        return y
+    low = limit - width if sign == BETWEEN else limit if sign < 0 else -np.inf
+    return np.clip(y, low, limit if sign > 0 else np.inf)
 
 
 def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.ndarray) -> np.ndarray:
@@ -143,6 +167,9 @@ def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.n
             inner = a @ rest @ a.T
             if joint[g, these[0]] == 2:
                 on_mean = _kernel("factor_mean_slopes")(u, inner, var[these], sign[g, these], sizes[these] > 1)
+            elif BETWEEN in sign[g, these]:
+                width = w[here][:, w_start[these + 1] - 1]
+                on_mean = _kernel("rectangle_slopes")(u, width, inner, var[these], sign[g, these], *links)
             elif len(these) > 2:
                 on_mean = _kernel("all_mean_slopes")(u, inner, var[these], sign[g, these])
             else:
@@ -155,6 +182,9 @@ def expected_unseen(arguments: tuple[np.ndarray, ...], data: KernelData, y: np.n
                 + w[here, w_start[k] : w_start[k + 1]] @ own[w_start[k] : w_start[k + 1]]
             )
             a = on_y[k, m]
+            if sign[g, k] == BETWEEN:
+                moved += np.outer(_kernel("between_slopes")(u, w[here, w_start[k + 1] - 1], a @ rest @ a), rest @ a)
+                continue
             moved += np.outer(
                 _pull(u, a @ rest @ a, var[k], sign[g, k], weights[k, : sizes[k]], slopes[k, : sizes[k]]), rest @ a
             )
@@ -235,6 +265,26 @@ def _given_both(
     on_second = (gap[:, 1] - c / total[:, 0] * gap[:, 0]) / left
     on_first = (gap[:, 0] - c * on_second) / total[:, 0]
     return np.column_stack([on_first, on_second]) @ a @ rest
+
+
+def _given_width(deviation: np.ndarray, propensity: tuple, width: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """`_given_sign` where an interval is known, 0 < z < width."""
+    u, a, rest, *_ = propensity
+    v = a @ rest @ a
+    z = _kernel("draws_between")(u, np.sqrt(v), width, np.maximum(level, 1e-300))
+    return np.outer((z - u - deviation @ a) / v, rest @ a)
+
+
+def _given_between(
+    deviation: np.ndarray, together: tuple, width: np.ndarray, error: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """`_given_all` where intervals are among what is known, with any links."""
+    u, a, rest, t, sign, (weights, slopes, sizes) = together
+    inner = a @ rest @ a.T
+    z, noise = _kernel("draw_rectangles")(u, width, inner, t, sign, weights, slopes, sizes, rng)
+    gap = z - u - deviation @ a.T - np.sqrt(noise) * error
+    total = inner + np.eye(len(t)) * noise[:, None, :]
+    return np.linalg.solve(total, gap[:, :, None])[:, :, 0] @ a @ rest
 
 
 def _given_all(deviation: np.ndarray, together: tuple, error: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -9,6 +9,7 @@ from mnarkit.condition import condition, evaluate
 from mnarkit.data import IncompleteData
 from mnarkit.priors import Prior
 from mnarkit.spec.amounts import Parameter, parameters_of
+from mnarkit.spec.bounds import present_cells
 from mnarkit.spec.odds_ratio import OddsRatio
 from mnarkit.spec.pattern_mixture import Component, Scale
 from mnarkit.spec.spec import Spec
@@ -67,9 +68,10 @@ class FreeAmounts:
 def amounts_of(spec: Spec, data: IncompleteData, recorded_sd: tuple[float, ...]) -> tuple[Amount, ...]:
     """Find the spec's amounts, and the cells that each moves in a table; the sds are those of the fit's table."""
     found: list[Amount] = []
-    for component in (c for belief in spec.pattern_mixtures for c in belief.components):
+    present = present_cells(spec, data)
+    for component in spec.amounts:
         here = np.ones(data.n, dtype=bool) if component.where is None else evaluate(condition(component.where), data)
-        seen = np.column_stack([data.seen(c) for c in component.columns])
+        seen = present[:, [spec.model.columns.index(c) for c in component.columns]]
         predictors = tuple(spec.model.columns.index(c) for c in component.predictors)
         for parameter in parameters_of(component):
             rows = here if component.by is None else here & level_rows(component.by, parameter.level, data)

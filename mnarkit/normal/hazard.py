@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mnarkit.spec.check_dropout import leaving_wave_of
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.shared import SharedParameter
 
@@ -48,21 +49,22 @@ class Hazard:
         used = [made[-len(which) :].any(axis=1) for made, which in zip(self.maps, self.reading, strict=True)]
         return [tuple(j for j, on in zip(w, u, strict=True) if on) for w, u in zip(self.reading, used, strict=True)]
 
-    def signs(self, seen: np.ndarray) -> np.ndarray:
-        """+1 where a pattern leaves at the wave, -1 where it stays, 0 where it has left before: (G, K).
+    def signs(self, seen: np.ndarray, death: np.ndarray | None = None) -> np.ndarray:
+        """+1 where a pattern leaves at the wave, -1 where it stays, 0 where it has left or died before: (G, K).
 
         Of every hole: +1 where it is one, -1 where the value is seen.
         """
         if self.of == "missing":
             return np.where(seen[:, [self.order[t] for t in self.at]], -1.0, 1.0)
-        left = leaving_wave(seen[:, list(self.order)])
+        left = leaving_wave(seen[:, list(self.order)], death)
         at = np.array(self.at)[None, :]
-        return np.where(left[:, None] == at, 1.0, np.where(left[:, None] > at, -1.0, 0.0))
+        made = np.where(left[:, None] == at, 1.0, np.where(left[:, None] > at, -1.0, 0.0))
+        return made if death is None else np.where(at < death[:, None], made, 0.0)
 
 
-def leaving_wave(seen: np.ndarray) -> np.ndarray:
+def leaving_wave(seen: np.ndarray, death: np.ndarray | None = None) -> np.ndarray:
     """Find the wave at which the last run of holes of each row begins; the number of waves where there is none."""
-    return np.where(seen.any(axis=1), seen.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
+    return leaving_wave_of(seen, death)
 
 
 def hazard_of(belief: Dropout, columns: tuple[str, ...], names: tuple[str, ...], at: tuple[int, ...]) -> Hazard:

@@ -1,5 +1,6 @@
 """A spec laid out on a table: the arrays that both engines, the imputer and the predictive code read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,9 +10,12 @@ from mnarkit.families import LINKS
 from mnarkit.formula import Design, design, parse
 from mnarkit.normal.declared import Amount, amounts_of
 from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave, sharing_of
-from mnarkit.normal.patterns import Patterns, cross_products, group_rows
+from mnarkit.normal.limits import group_with_limits, limit_rows
+from mnarkit.normal.patterns import Patterns, cross_products
 from mnarkit.normal.structure import Structure, structure_of
+from mnarkit.spec.bounds import Bounds, bounds_of, measured_table, present_cells
 from mnarkit.spec.data_models import DataModel, Growth
+from mnarkit.spec.death import death_waves
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
@@ -62,6 +66,8 @@ class Indicator:
         Its fully seen predictors.
     hazard : Hazard or None
         The waves of a dropout or shared-parameter model.
+    beside : tuple of int
+        The waves of a dropout model, of which the column is one: there is an indicator until a row has left or died.
     """
 
     name: str
@@ -73,6 +79,7 @@ class Indicator:
     w: np.ndarray
     w_terms: tuple[str, ...] = ()
     hazard: Hazard | None = None
+    beside: tuple[int, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -86,12 +93,17 @@ class Indicator:
             return self.hazard.reads
         return [(self.column,) if self.recorded else self.slopes]
 
-    def signs(self, seen: np.ndarray) -> np.ndarray:
+    def signs(self, seen: np.ndarray, death: np.ndarray | None = None) -> np.ndarray:
         """+1 where the indicator is 1 in a pattern, -1 where it is 0, 0 where there is none: (G, n_rows)."""
         if self.hazard is not None:
-            return self.hazard.signs(seen)
+            return self.hazard.signs(seen, death)
         one = seen[:, self.column] if self.recorded else ~seen[:, self.column]
-        return np.where(one, 1.0, -1.0)[:, None]
+        made = np.where(one, 1.0, -1.0)[:, None]
+        if not self.beside:
+            return made
+        until = leaving_wave(seen[:, list(self.beside)], death)
+        until = until if death is None else np.minimum(until, death)
+        return np.where(self.beside.index(self.column) < until[:, None], made, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +118,10 @@ class Layout:
         y is (value - center) / scale; 0 and 1 in the columns' own units.
     structure : Structure or None
         Of coefficients and covariance; all columns are then standardised alike.
+    bounds : Bounds or None
+        Of cells known up to limits.
+    death : (n,) array or None
+        The first wave of the dropout model after death.
     """
 
     columns: tuple[str, ...]
@@ -117,6 +133,8 @@ class Layout:
     center: np.ndarray
     scale: np.ndarray
     structure: Structure | None = None
+    bounds: Bounds | None = None
+    death: np.ndarray | None = None
 
     @property
     def hidden(self) -> int:
@@ -129,6 +147,16 @@ class Layout:
         return ~np.isnan(self.y)
 
     @property
+    def present(self) -> np.ndarray:
+        """Which modelled cells were measured, (n, p): recorded, or known up to limits."""
+        return self.seen if self.bounds is None else self.seen | self.bounds.cells
+
+    @property
+    def limited_columns(self) -> tuple[int, ...]:
+        """The modelled columns with a cell that is known up to limits; each is a row of the kernel after indicators."""
+        return limit_rows(self.bounds, 0).columns
+
+    @property
     def model_amounts(self) -> tuple[Amount, ...]:
         """The amounts that stand inside the likelihood."""
         return tuple(a for a in self.amounts if a.component.of == "model")
@@ -136,13 +164,13 @@ class Layout:
 
 def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     """Build the design of the data model and of each indicator on the table of the fit."""
-    modelled = spec.model.columns
+    modelled, measured = spec.model.columns, measured_table(spec, data)
     waves = next((b for b in spec.selections if isinstance(b, (Dropout, SharedParameter))), None)
     return Designs(
         design(spec.model.predictors, data),
-        tuple(design(parse(b.formula), data, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
+        tuple(design(parse(b.formula), measured, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
         tuple(float(np.nanstd(data.number(c), ddof=1)) if data.seen(c).sum() > 1 else np.nan for c in modelled),
-        () if waves is None else leaving_waves(waves, data),
+        () if waves is None else leaving_waves(waves, modelled, present_cells(spec, data), _deaths(spec, data)),
     )
 
 
@@ -154,19 +182,25 @@ def _unseen_names(
     return (CURRENT, PREVIOUS) if isinstance(belief, Dropout) else modelled
 
 
-def leaving_waves(belief: Dropout | SharedParameter, data: IncompleteData) -> tuple[int, ...]:
+def _deaths(spec: Spec, data: IncompleteData) -> np.ndarray | None:
+    return None if spec.dropout is None else death_waves(spec.dropout, data)
+
+
+def leaving_waves(
+    belief: Dropout | SharedParameter, modelled: tuple[str, ...], present: np.ndarray, death: np.ndarray | None
+) -> tuple[int, ...]:
     """Find the waves with a hazard: all but the first; with own intercepts, those at which somebody leaves.
 
     Of every hole: all waves; with own intercepts, those that some rows have and some lack.
     """
-    seen = np.column_stack([data.seen(c) for c in belief.waves])
+    seen = present[:, [modelled.index(c) for c in belief.waves]]
     every_hole = isinstance(belief, SharedParameter) and belief.of == "missing"
     waves = range(0 if every_hole else 1, len(belief.waves))
     if "Intercept" not in belief.by_wave:
         return tuple(waves)
     if every_hole:
         return tuple(t for t in waves if 0 < seen[:, t].sum() < len(seen))
-    left = leaving_wave(seen)
+    left = leaving_wave(seen, death)
     return tuple(t for t in waves if (left == t).any())
 
 
@@ -174,20 +208,22 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
     """Lay a spec out on a table, in the columns' own units; the table may hold other rows than the fit's."""
     columns = spec.model.columns
     y = np.column_stack([_values(data, c) for c in columns])
-    p = len(columns)
+    p, measured = len(columns), measured_table(spec, data)
     return Layout(
         columns=columns,
         terms=designs.model.names,
         y=y,
         x=designs.model.rebuild(data),
         indicators=tuple(
-            _indicator(b, d, spec.model, data, designs.leaving)
+            _beside(spec, _indicator(b, d, spec.model, measured, designs.leaving))
             for b, d in zip(spec.selections, designs.indicators, strict=True)
         ),
         amounts=amounts_of(spec, data, designs.recorded_sd),
         center=np.zeros(p),
         scale=np.ones(p),
         structure=structure_of(spec.model),
+        bounds=bounds_of(spec, data) if spec.limits else None,
+        death=_deaths(spec, data),
     )
 
 
@@ -227,6 +263,12 @@ def _indicator(
     )
 
 
+def _beside(spec: Spec, indicator: Indicator) -> Indicator:
+    """Say beside which waves an indicator of single holes stands."""
+    waves = () if spec.dropout is None else tuple(spec.model.columns.index(w) for w in spec.dropout.waves)
+    return replace(indicator, beside=waves) if indicator.hazard is None and indicator.column in waves else indicator
+
+
 def _model_rows(
     layout: Layout,
 ) -> tuple[list[tuple[frozenset[int], int, np.ndarray]], np.ndarray, list[tuple[frozenset[int], frozenset[int]]]]:
@@ -255,12 +297,16 @@ def _model_rows(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelData:
-    """What `likelihood.loglik_and_gradient` reads besides the parameters, in its order, and how those are made."""
+    """What `likelihood.loglik_and_gradient` reads besides the parameters, in its order, and how those are made.
+
+    The last rows of the kernel are those of the `limited` columns.
+    """
 
     arrays: tuple[np.ndarray, ...]
     patterns: Patterns
     pieces: tuple[tuple[tuple[int, ...], int], ...]
     groups: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    limited: tuple[int, ...] = ()
 
     @property
     def together(self) -> bool:
@@ -275,35 +321,40 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
     """
     pieces, group, groups = _model_rows(layout)
     x = np.hstack([layout.x, *(_amount_columns(layout, i, rows) for _, i, rows in pieces)])
-    indicators = layout.indicators
-    rows = np.arange(len(x)) if indicators or keep_empty_rows else np.flatnonzero(layout.seen.any(axis=1))
+    indicators, known = layout.indicators, limit_rows(layout.bounds, len(x))
+    every = keep_empty_rows or bool(indicators) or bool(known.columns)
+    rows = np.arange(len(x)) if every else np.flatnonzero(layout.seen.any(axis=1))
     y = np.hstack([layout.y, np.full((len(x), layout.hidden), np.nan)])
-    seen = ~np.isnan(y[rows])
-    patterns = group_rows(seen, group[rows])
+    keys = known.sign if layout.death is None else np.column_stack([known.sign, layout.death])
+    patterns, key = group_with_limits(~np.isnan(y[rows]), group[rows], keys[rows])
+    limit_sign, death = key[:, : len(known.columns)], None if layout.death is None else key[:, -1]
     patterns = replace(patterns, order=rows[patterns.order])
     everything = cross_products(x, y, patterns) if products else np.zeros((len(patterns.group), 0, 0))
-    per_row = slice(None) if indicators or keep_empty_rows else slice(0)
-    order = patterns.order[per_row]
-    each = [i.w for i in indicators for _ in range(i.n_rows)]
+    order = patterns.order[slice(None) if every else slice(0)]
+    each = [*(i.w for i in indicators for _ in range(i.n_rows)), *known.w]
     w = np.hstack([np.zeros((len(layout.y), 0)), *each])
+    present = patterns.seen.copy()
+    present[:, list(known.columns)] |= limit_sign != 0
+    sign = np.hstack([*(i.signs(present, death) for i in indicators), limit_sign])
     arrays = (
         everything,
         patterns.seen.astype(np.int64),
         patterns.group,
         patterns.start,
-        np.hstack([np.zeros((len(patterns.seen), 0)), *(i.signs(patterns.seen) for i in indicators)]),
+        sign,
         np.ascontiguousarray(x[order]),
         np.nan_to_num(y[order]),
         np.ascontiguousarray(w[order]),
         np.concatenate([[0], np.cumsum([one.shape[1] for one in each])]).astype(np.int64),
-        *_links(indicators),
-        joint_propensities(indicators, patterns.seen),
+        *_links([*(i.link for i in indicators for _ in range(i.n_rows)), *("probit" for _ in known.columns)]),
+        joint_propensities(indicators, known.columns, sign, patterns.seen),
     )
     return KernelData(
         arrays,
         patterns,
         tuple((tuple(sorted(c)), i) for c, i, _ in pieces),
         tuple((tuple(sorted(c)), tuple(sorted(s))) for c, s in groups),
+        known.columns,
     )
 
 
@@ -313,25 +364,26 @@ def _amount_columns(layout: Layout, i: int, rows: np.ndarray) -> np.ndarray:
     return np.where(rows, amount.times, 0.0)[:, None] * (layout.x if of_mean else 1.0)
 
 
-def joint_propensities(indicators: tuple[Indicator, ...], seen: np.ndarray) -> np.ndarray:
-    """Say which propensities are correlated given what is seen, for each row of a (G, p) mask: (G, K) of 0 to 2.
+def joint_propensities(
+    indicators: tuple[Indicator, ...], limited: tuple[int, ...], sign: np.ndarray, seen: np.ndarray
+) -> np.ndarray:
+    """Say which propensities are correlated given what is seen, for each pattern: (G, K) of 0 to 2.
 
-    They are those that read an unseen column, where several do: the unseen columns are correlated. 2 says that they
-    read random terms alone, and are independent given one or two numbers.
+    They are those that are asked for and read an unseen column, where several do: the unseen columns are correlated. 2
+    says that they read random terms alone, and are independent given one or two numbers.
     """
-    unseen = np.zeros((len(seen), 0), dtype=bool)
-    for indicator in indicators:
-        reads = np.array([[j in columns for j in range(seen.shape[1])] for columns in indicator.reads])
-        asked = indicator.signs(seen) != 0
-        unseen = np.hstack([unseen, asked & (~seen[:, None, :] & reads).any(axis=2)])
+    reads = [*(columns for i in indicators for columns in i.reads), *((j,) for j in limited)]
+    on = np.array([[j in columns for j in range(seen.shape[1])] for columns in reads], dtype=bool)
+    unseen = (sign != 0) & (~seen[:, None, :] & on.reshape(len(reads), seen.shape[1])).any(axis=2)
     hidden = [i.hazard is not None and i.hazard.hidden > 0 for i in indicators for _ in range(i.n_rows)]
-    return (unseen & (unseen.sum(axis=1, keepdims=True) > 1)) * np.where(hidden, 2, 1).astype(np.int64)
+    kind = np.where([*hidden, *(False for _ in limited)], 2, 1)
+    return ((unseen & (unseen.sum(axis=1, keepdims=True) > 1)) * kind).astype(np.int64)
 
 
-def _links(indicators: tuple[Indicator, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    links = [LINKS[i.link] for i in indicators for _ in range(i.n_rows)]
-    width = max((len(p) for p, _ in links), default=1)
-    weights, slopes = np.zeros((len(links), width)), np.ones((len(links), width))
-    for k, (p, s) in enumerate(links):
+def _links(links: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    mixtures = [LINKS[link] for link in links]
+    width = max((len(p) for p, _ in mixtures), default=1)
+    weights, slopes = np.zeros((len(mixtures), width)), np.ones((len(mixtures), width))
+    for k, (p, s) in enumerate(mixtures):
         weights[k, : len(p)], slopes[k, : len(s)] = p, s
-    return weights, slopes, np.array([len(p) for p, _ in links], dtype=np.int64)
+    return weights, slopes, np.array([len(p) for p, _ in mixtures], dtype=np.int64)

@@ -6,7 +6,9 @@ z_k = D_k·x + A_k·y + c_k·w_k + e_k > 0, e_k ~ N(0, t_k). Given y_o, z_k is n
     ω = S_oo⁻¹ S_om A_m,   u = (D + A_m B_m − ω'B_o) x + (A_o + ω)' y_o + c·w,   v = A_m' S_mm A_m − ω' S_om A_m,
 
 so P(sign | y_o) = Φ(± u / √(t + v)); a link that is a scale mixture of probits (logit: eight) sums
-Σ_j p_j Φ(± u / √(t / s_j² + v)). Propensities that are correlated given y_o are left to `together`.
+Σ_j p_j Φ(± u / √(t / s_j² + v)). A limit of y_j is z = limit - y_j with t = 0, of which an interval may be known too,
+0 < z < width (sign 2, the width in the last column of w, whose coefficient is 0). Propensities that are correlated
+given y_o are left to `together`.
 Written as loops on purpose: on matrices this small they run and compile faster than the same code on `numpy.linalg`.
 """
 
@@ -18,7 +20,7 @@ import numba
 import numpy as np
 
 from mnarkit.normal.propensity import chain_rule, invert_seen, propensity, split
-from mnarkit.normal.signs import log_sign
+from mnarkit.normal.signs import log_between, log_sign
 
 __all__ = ["KERNEL_KEY", "loglik_and_gradient", "pack", "packed_loglik_and_gradient", "unit_loglik", "unpack"]
 
@@ -73,7 +75,7 @@ def loglik_and_gradient(
         Each indicator's coefficients on y, on x and on its own columns w, and its error variance.
     cross, seen, group, start, sign : (G, q + p, q + p), (G, p), (G,), (G + 1,), (G, K) arrays
         Per pattern: cross-products, seen columns, covariance, first row, and +1 where the indicator is 1, -1 where it
-        is 0, 0 where the rows have none.
+        is 0, 0 where the rows have none, 2 between two limits.
     x, y, w : (n, q), (n, p), (n, R) arrays
         Rows sorted by pattern, unseen y zero; empty where there is no indicator.
     w_start, weights, slopes, sizes : (K + 1,), (K, J), (K, J), (K,) arrays
@@ -125,7 +127,11 @@ def loglik_and_gradient(
                     u += on_y[o[j]] * y[row, o[j]]
                 for l in range(w_start[i], w_start[i + 1]):
                     u += c[l] * w[row, l]
-                part, d_u, d_v, d_t = log_sign(u, here, v, t_i, link_weights, link_slopes, size)
+                if here == 2.0:
+                    d_t = 0.0
+                    part, d_u, d_v = log_between(u, w[row, w_start[i + 1] - 1], v)
+                else:
+                    part, d_u, d_v, d_t = log_sign(u, here, v, t_i, link_weights, link_slopes, size)
                 value += part
                 g_v += d_v
                 dt[i] += d_t
@@ -217,7 +223,10 @@ def unit_loglik(B, S, A, D, c, t, seen, group, start, sign, x, y, w, w_start, we
                     u += on_y[o[j]] * y[row, o[j]]
                 for l in range(w_start[i], w_start[i + 1]):
                     u += c[l] * w[row, l]
-                out[row] += log_sign(u, sign[g, i], v, t[i], weights[i], slopes[i], sizes[i])[0]
+                if sign[g, i] == 2.0:
+                    out[row] += log_between(u, w[row, w_start[i + 1] - 1], v)[0]
+                else:
+                    out[row] += log_sign(u, sign[g, i], v, t[i], weights[i], slopes[i], sizes[i])[0]
 
 
 # PyTensor finds compiled code by this key alone: a kernel that changes under an old key would silently run old code

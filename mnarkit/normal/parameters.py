@@ -50,13 +50,22 @@ def kernel_parameters(par: Parameters, layout: Layout, data: KernelData, xp: Any
     coef = xp.concatenate([par.coef, *extra], axis=1) if extra else par.coef
     cov = xp.stack([_group_cov(par, layout, columns, scales, xp) for columns, scales in data.groups])
     p, q = len(layout.columns), len(layout.terms) + sum(_width(layout, i) for _, i in data.pieces)
+    known = _limit_rows(layout, p, q)
     if not layout.indicators:
-        return coef, cov, np.zeros((0, p)), np.zeros((0, q)), np.zeros(0), np.zeros(0)
+        return coef, cov, *known
     blocks = [_indicator_rows(par, layout, k, coef, q, xp) for k in range(len(layout.indicators))]
+    blocks += [known] if layout.limited_columns else []
     on_y, on_x, own, var = (xp.concatenate(list(parts)) for parts in zip(*blocks, strict=True))
     if layout.hidden:
         coef, cov = _with_random_terms(coef, par, layout, xp)
     return coef, cov, on_y, on_x, own, var
+
+
+def _limit_rows(layout: Layout, p: int, q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Give the rows of z = limit - y, without error; the second column of each w, a width, has no coefficient."""
+    columns = list(layout.limited_columns)
+    size = len(columns)
+    return -np.eye(p)[columns], np.zeros((size, q)), np.tile([1.0, 0.0], size), np.zeros(size)
 
 
 def _with_random_terms(coef: Any, par: Parameters, layout: Layout, xp: Any) -> tuple[Any, Any]:

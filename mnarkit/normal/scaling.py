@@ -6,6 +6,7 @@ import numpy as np
 
 from mnarkit.normal.hazard import standard_maps
 from mnarkit.normal.layout import Indicator, Layout
+from mnarkit.spec.bounds import Bounds
 
 __all__ = ["Scaling", "own_units_map", "standardise"]
 
@@ -34,8 +35,17 @@ def standardise(layout: Layout) -> tuple[Layout, Scaling]:
     x_map, x_scale = _predictor_map(layout.x, layout.terms, centered)
     made = [_standard_indicator(i, centered, center, scale) for i in layout.indicators]
     indicators = tuple(indicator for indicator, _, _ in made)
+    bounds = layout.bounds
+    if bounds is not None:
+        bounds = Bounds((bounds.low - center) / scale, (bounds.high - center) / scale)
     standard = replace(
-        layout, y=(layout.y - center) / scale, x=layout.x @ x_map, indicators=indicators, center=center, scale=scale
+        layout,
+        y=(layout.y - center) / scale,
+        x=layout.x @ x_map,
+        indicators=indicators,
+        center=center,
+        scale=scale,
+        bounds=bounds,
     )
     return standard, Scaling(center, scale, x_map, tuple(m for _, m, _ in made), x_scale, tuple(s for _, _, s in made))
 

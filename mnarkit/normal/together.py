@@ -12,10 +12,9 @@ import numba
 import numpy as np
 
 from mnarkit.normal.factors import FACTORS_KEY, log_factor_signs, roots
-from mnarkit.normal.lattice import log_all_signs
 from mnarkit.normal.likelihood import loglik_and_gradient, unit_loglik, unpack
-from mnarkit.normal.orthants import log_two_signs
 from mnarkit.normal.propensity import chain_rule, covariance_of_two, invert_seen, propensity, split
+from mnarkit.normal.rectangles import log_rectangle
 
 __all__ = [
     "TOGETHER_KEY",
@@ -36,9 +35,11 @@ def read_together(S, B, A, D, o, m, k, inv, omega, on_x, on_y, C):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def row_means(row, members, on_x, on_y, c, x, y, w, w_start, u):
-    """Fill u with the means of a row's propensities given what is seen of it; unseen y are zero."""
+def row_means(row, members, on_x, on_y, c, x, y, w, w_start, u, width):
+    """Fill u with the means of a row's propensities given what is seen of it, unseen y being zero, and their widths."""
     for j in range(len(members)):
+        end = w_start[members[j] + 1]
+        width[j] = w[row, end - 1] if end > w_start[members[j]] else 0.0  # read where an interval is known alone
         u[j] = 0.0
         for l in range(x.shape[1]):
             u[j] += on_x[j, l] * x[row, l]
@@ -49,18 +50,11 @@ def row_means(row, members, on_x, on_y, c, x, y, w, w_start, u):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def log_orthant(u, C, L, rank, t, sign, weights, slopes, sizes, g_u, g_C, g_t):
+def log_orthant(u, width, C, L, rank, t, sign, weights, slopes, sizes, g_u, g_C, g_t):
     """Log P(all signs), and its derivatives in u, in C (on and above the diagonal) and in t; rank < 0: no factors."""
     if rank >= 0:
         return log_factor_signs(u, L, rank, t, sign, sizes > 1, g_u, g_C, g_t)
-    if len(u) > 2:
-        return log_all_signs(u, C, t, sign, g_u, g_C, g_t)
-    out = np.empty(7)
-    value = log_two_signs(u, np.diag(C), C[0, 1], t, sign, weights, slopes, sizes, out)
-    g_u[0], g_u[1] = out[0], out[1]
-    g_C[0, 0], g_C[1, 1], g_C[0, 1] = out[2], out[3], out[4]
-    g_t[0], g_t[1] = out[5], out[6]
-    return value
+    return log_rectangle(u, width, C, t, sign, weights, slopes, sizes, g_u, g_C, g_t)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -81,12 +75,12 @@ def add_signs_together(
     omega, on_x, on_y, C = np.empty((d, p)), np.empty((d, q)), np.empty((d, p)), np.empty((d, d))
     read_together(S, B, a, D[members], o, m, k, inv, omega, on_x, on_y, C)
     L, rank = factors_of(C, kind)
-    u, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
+    u, width, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
     g_x, g_y, total_C = np.zeros((d, q)), np.zeros((d, p)), np.zeros((d, d))
     value = 0.0
     for row in range(first, end):
-        row_means(row, members, on_x, on_y, c, x, y, w, w_start, u)
-        value += log_orthant(u, C, L, rank, t_here, sign_here, *link, g_u, g_C, g_t)
+        row_means(row, members, on_x, on_y, c, x, y, w, w_start, u, width)
+        value += log_orthant(u, width, C, L, rank, t_here, sign_here, *link, g_u, g_C, g_t)
         for j in range(d):
             for l in range(q):
                 g_x[j, l] += g_u[j] * x[row, l]
@@ -132,10 +126,10 @@ def signs_together(
     read_together(S, B, A[members], D[members], o, m, k, inv, omega, on_x, on_y, C)
     L, rank = factors_of(C, kind)
     link = weights[members], slopes[members], sizes[members]
-    u, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
+    u, width, g_u, g_C, g_t = np.empty(d), np.empty(d), np.empty(d), np.empty((d, d)), np.empty(d)
     for row in range(first, end):
-        row_means(row, members, on_x, on_y, c, x, y, w, w_start, u)
-        out[row] += log_orthant(u, C, L, rank, t[members], sign[members], *link, g_u, g_C, g_t)
+        row_means(row, members, on_x, on_y, c, x, y, w, w_start, u, width)
+        out[row] += log_orthant(u, width, C, L, rank, t[members], sign[members], *link, g_u, g_C, g_t)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -191,5 +185,5 @@ def unit_loglik_together(
         )  # fmt: skip
 
 
-_SOURCES = [Path(__file__).with_name(f"{name}.py") for name in ("together", "lattice", "orthants")]
+_SOURCES = [Path(__file__).with_name(f"{name}.py") for name in ("together", "rectangles", "lattice", "orthants")]
 TOGETHER_KEY = hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES) + FACTORS_KEY.encode()).hexdigest()

@@ -31,6 +31,7 @@ th { border-bottom: 1.5px solid #555; font-weight: 600; }
 th.text, td.text { text-align: left; white-space: normal; min-width: 5rem; }
 td.long { min-width: 20rem; }
 pre { background: #f5f5f5; padding: .7rem .9rem; overflow-x: auto; font-size: .83rem; line-height: 1.4; }
+pre.wrapped { white-space: pre-wrap; }
 figure { margin: .8rem 0 1.2rem; }
 img { max-width: 100%; height: auto; }
 figcaption { color: #555; font-size: .9rem; }
@@ -65,9 +66,9 @@ def paragraph(*parts: object, kind: str = "") -> Raw:
     return Raw(f"<p{_class(kind)}>{_joined(parts)}</p>")
 
 
-def code(text: str) -> Raw:
-    """Lines as they stand."""
-    return Raw(f"<pre>{_made(text)}</pre>")
+def code(text: str, *, wrapped: bool = False) -> Raw:
+    """Lines as they stand, or long ones wrapped."""
+    return Raw(f"<pre{_class('wrapped' if wrapped else '')}>{_made(text)}</pre>")
 
 
 def items(texts: Iterable[object]) -> Raw:

@@ -133,20 +133,27 @@ def checks(found: Diagnosis) -> Raw:
 def compared(made: Comparison) -> Raw:
     """Beliefs side by side: estimates, a forest, the unseen values that each implies."""
     frame = made.to_frame()
-    shown = frame[["term", "assumption", "estimate", "std_error", "ci_low", "ci_high", "interval"]]
+    shown = frame[["term", "assumption", "estimate", "std_error", "ci_low", "ci_high"]]
     order = list(dict.fromkeys(frame["term"]))
     shown = shown.sort_values("term", key=lambda t: t.map(order.index), kind="stable")
-    parts: list[Any] = [paragraph(f"{made.estimand}; {100 * made.level:g}% intervals, of the kind named in each row.")]
-    parts += [table(shown), figure(forest(frame, level=made.level, interval="interval"), "Estimates by assumption")]
+    kinds = (f"{', '.join(names)}: {kind}" for kind, names in made.kinds.items())
+    parts: list[Any] = [paragraph(f"{made.estimand}; {100 * made.level:g}% intervals.")]
+    parts += [
+        table(shown),
+        items(kinds),
+        figure(forest(frame, level=made.level, interval="interval"), "Estimates by assumption"),
+    ]
     if len(made.unseen):
         columns = ["column", "group", "assumption", "holes", "recorded_mean", "unseen_mean", "mar_mean", "shift_sd"]
+        about = made.about_estimand(made.unseen)
+        others = made.unseen.drop(about.index)
         parts += [
             Raw("<h3>The unseen values that each assumption implies</h3>"),
-            table(made.unseen[columns]),
+            table(about[columns].sort_values(["column", "group"], kind="stable")),
             paragraph(
-                "shift_sd: the distance of unseen_mean from the MAR mean, in residual standard deviations.",
-                kind="quiet",
+                "shift_sd is the distance of unseen_mean from mar_mean, in residual standard deviations.", kind="quiet"
             ),
+            details("Other columns", table(others[columns])) if len(others) else "",
         ]
     for name, (text, untestable) in made.beliefs.items():
         parts.append(paragraph(bold(name), f": {text}. Untestable: {'; '.join(untestable)}"))
@@ -158,7 +165,7 @@ def stressed(results: Sequence[Any], figures: Mapping[str, Canvas]) -> Raw:
     """How far the assumption must go: sensitivity curves and tipping points, as they print."""
     return section(
         "How far must the assumption go?",
-        *(code(str(one)) for one in results),
+        *(code(str(one), wrapped=True) for one in results),
         *(figure(one, caption) for caption, one in figures.items()),
     )
 

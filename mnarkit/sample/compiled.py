@@ -41,7 +41,7 @@ def _key(spec: Spec, data: IncompleteData, built: Built) -> Hashable:
     """Specs and shapes that share one graph; where units of the table stand in the graph, the table itself."""
     rows = built.rows
     terms = tuple(i.terms for i in built.layout.indicators)
-    shapes = (built.layout.terms, terms, rows.pieces, rows.groups, rows.together)
+    shapes = (built.layout.terms, terms, rows.pieces, rows.groups, rows.together, rows.limited)
     constants = built.layout.model_amounts or any(i.hazard is not None for i in built.layout.indicators)
     return spec, shapes, data.fingerprint() if constants else None
 

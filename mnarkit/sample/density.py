@@ -187,6 +187,7 @@ def arguments(v, design):
         flat[int(lines[i, 0])] += lines[i, 2] * v[first + k] / sd_of_coefficient(random, of_term, k)
     A, c = flat[: K * p].copy().reshape((K, p)), flat[K * p : K * p + R].copy()
     D, t = np.zeros((K, B.shape[1])), np.ones(K)
+    t[K - plan[8] :] = 0.0  # limits have no error
     for i in range(len(heckman)):
         k, j, where = heckman[i, 0], heckman[i, 1], heckman[i, 2]
         rho = v[where] if where >= 0 else rhos[i]

@@ -17,8 +17,8 @@ _MOST = 50_000_000  # values kept: 400 MB
 def add_loglik(fit: Fit, layout: Layout) -> None:
     """Fill the group `log_likelihood`, unless it would be larger than memory should be spent on.
 
-    Its rows (`obs`, positions in the table) are those that say something: without an indicator, a row in which nothing
-    is seen has log likelihood 0 whatever the parameters are, and leave-one-out has no meaning for it.
+    Its rows (`obs`, positions in the table) are those that say something: without an indicator, a row of which nothing
+    is known has log likelihood 0 whatever the parameters are, and leave-one-out has no meaning for it.
     """
     n = fit.data.n
     if n * fit.n_draws > _MOST:
@@ -33,7 +33,7 @@ def add_loglik(fit: Fit, layout: Layout) -> None:
         by_row(*arguments)
         values[number, rows.patterns.order] = row
     sizes = fit.draws["posterior"].sizes
-    speaks = np.ones(n, dtype=bool) if layout.indicators else layout.seen.any(axis=1)
+    speaks = np.ones(n, dtype=bool) if layout.indicators else layout.present.any(axis=1)
     shaped = values[:, speaks].reshape(sizes["chain"], sizes["draw"], -1)
     coords = {name: fit.draws["posterior"][name].values for name in ("chain", "draw")} | {"obs": np.flatnonzero(speaks)}
     fit.draws["log_likelihood"] = xr.DataTree(xr.Dataset({"unit": (("chain", "draw", "obs"), shaped)}, coords=coords))

@@ -7,17 +7,21 @@ from typing import Any
 import lazy_loader
 
 from mnarkit.data import IncompleteData
-from mnarkit.errors import ConvergenceWarning, IdentificationWarning
+from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.fit import Fit, checked_seed
 from mnarkit.normal.layout import designs_of, lay_out
 from mnarkit.sample.convergence import troubles
 from mnarkit.sample.direct import draw_directly
 from mnarkit.sample.loglik import add_loglik
+from mnarkit.sample.restricted import draw_restricted
 from mnarkit.sample.settings import Drawn, Settings
 from mnarkit.sample.target import Target
 from mnarkit.sample.tidy import tree_of
-from mnarkit.spec.check import check, identification, orthants
+from mnarkit.spec.bounds import limits_said
+from mnarkit.spec.check import check, identification
+from mnarkit.spec.death import death_said
 from mnarkit.spec.events import fitted_table
+from mnarkit.spec.propensities import orthants
 from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["sample"]
@@ -93,8 +97,10 @@ def sample(
     rests = identification(spec)
     for sentence in rests:
         warnings.warn(sentence, IdentificationWarning, stacklevel=2)
+    if spec.restriction is not None:
+        return _restricted(spec, data, settings, model)
     drawn = _draw(spec, data, settings, model)
-    notes = (*rests, *orthants(spec, data))
+    notes = (*rests, *limits_said(spec, data), *death_said(spec, data), *orthants(spec, data))
     fit = Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)
     fitted = fitted_table(spec, data)
     add_loglik(fit, lay_out(spec, fitted, designs_of(spec, fitted)))
@@ -102,6 +108,14 @@ def sample(
     for sentence in found:
         warnings.warn(sentence, ConvergenceWarning, stacklevel=2)
     return Fit(spec, data, fit.draws, settings.seed, (*notes, *found))
+
+
+def _restricted(spec: Spec, data: IncompleteData, settings: Settings, model: Any) -> Fit:
+    """Exact draws; there is no likelihood of a row that would have a meaning beyond its own pattern."""
+    if model is not None:
+        raise SpecError(f"model= is for specs that mk.build makes; {spec.restriction} is drawn exactly without one")
+    drawn, notes = draw_restricted(spec, data, settings)
+    return Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)
 
 
 def _draw(spec: Spec, data: IncompleteData, settings: Settings, model: Any) -> Drawn:

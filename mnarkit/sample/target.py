@@ -195,7 +195,7 @@ def _design(
             rhos.append(0.0 if np.isnan(equation.rho) else equation.rho)
         k += indicator.n_rows
     return (
-        np.array([*head, K, R, first], dtype=np.int64),
+        np.array([*head, K, R, first, len(rows.limited)], dtype=np.int64),
         np.ascontiguousarray(basis),
         lines,
         fixed,
@@ -246,17 +246,18 @@ def _lines(
 
     def ask(phi: np.ndarray) -> np.ndarray:
         edges = np.cumsum([e.free_map.shape[1] for e in equations])[:-1]
-        betas = [e.free_map @ v + e.fixed for e, v in zip(equations, np.split(phi, edges), strict=True)]
+        each = np.split(phi, edges) if equations else []
+        betas = [e.free_map @ v + e.fixed for e, v in zip(equations, each, strict=True)]
         rhos = [None if e.rho is None else 0.0 for e in equations]
         none = np.eye(standard.hidden)
         asked = Parameters(np.zeros((p, len(standard.terms))), np.eye(p), betas, rhos, amounts, none)
         _, _, A, _, c, _ = kernel_parameters(asked, standard, rows)
         return np.concatenate([np.ravel(A), c])
 
-    fixed = ask(np.zeros(free)) if equations else np.zeros(0)
+    fixed = ask(np.zeros(free))
     found = [ask(e) - fixed for e in np.eye(free)]
     triplets = [(i, k, line[i]) for k, line in enumerate(found) for i in np.flatnonzero(line)]
-    K = sum(i.n_rows for i in standard.indicators)
+    K = sum(i.n_rows for i in standard.indicators) + len(rows.limited)
     return np.array(triplets, dtype=float).reshape(-1, 3), fixed, (K, len(fixed) - K * (p + standard.hidden))
 
 

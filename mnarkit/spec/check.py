@@ -9,15 +9,19 @@ from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Formula, design, parse
 from mnarkit.priors import Prior, prior_table
+from mnarkit.spec.bounds import check_limits, measured_table, present_cells
 from mnarkit.spec.check_amounts import check_amounts, check_model_amounts
-from mnarkit.spec.check_dropout import check_dropout, dropout_identified, unseen_in_hazards
-from mnarkit.spec.check_shared import check_shared, over_random_terms, shared_identified
+from mnarkit.spec.check_dropout import check_dropout, dropout_identified
+from mnarkit.spec.check_restriction import monotone_lengths
+from mnarkit.spec.check_shared import check_shared, shared_identified
 from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.death import check_death, death_waves, still_there
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import PatternMixture
+from mnarkit.spec.propensities import check_propensities
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 from mnarkit.spec.spec import Spec
@@ -29,10 +33,7 @@ __all__ = [
     "check_rows",
     "identification",
     "named_columns",
-    "orthants",
 ]
-
-_MOST_TOGETHER = 4  # correlated propensities of a row: beyond it fixed points are good to a percent only
 
 
 def check(spec: Spec, data: IncompleteData) -> None:
@@ -59,7 +60,7 @@ def check_beliefs(spec: Spec, data: IncompleteData) -> None:
     SpecError, DataError
         A column that is not there, or a belief that the holes do not fit.
     """
-    if spec.is_mar:
+    if spec.is_mar and not spec.limits:
         return
     data.require(named_columns(spec), "the spec")
     check_reference(spec, data)
@@ -67,7 +68,11 @@ def check_beliefs(spec: Spec, data: IncompleteData) -> None:
 
 
 def _beliefs(spec: Spec, data: IncompleteData) -> None:
-    holes = {c: int((~data.seen(c)).sum()) for c in spec.model.columns}
+    check_limits(spec, data)
+    present = present_cells(spec, data)
+    holes = dict(zip(spec.model.columns, (~present).sum(axis=0).tolist(), strict=True))
+    there = still_there(spec, data, present)
+    single = dict(zip(spec.model.columns, (~present & there).sum(axis=0).tolist(), strict=True))
     if not spec.is_mar and not any(holes.values()):
         raise SpecError(
             f"no hole in {', '.join(map(repr, spec.model.columns))} ({data.n} rows): there is nothing that "
@@ -75,15 +80,16 @@ def _beliefs(spec: Spec, data: IncompleteData) -> None:
         )
     for belief in spec.selections:
         if isinstance(belief, Dropout):
-            check_dropout(belief, spec.model.columns, data)
+            check_death(belief, data)
+            check_dropout(belief, spec.model.columns, data, present, death_waves(belief, data))
         elif isinstance(belief, SharedParameter):
             check_shared(belief, data)
         else:
-            _selection(belief, spec.model, data, holes)
+            _selection(belief, spec.model, measured_table(spec, data), single)
     for belief in spec.pattern_mixtures:
-        check_amounts(belief, spec.model.columns, data)
+        check_amounts(belief, spec.model.columns, data, present)
     check_model_amounts(spec)
-    _propensities(spec, data)
+    check_propensities(spec, data)
 
 
 def check_rows(spec: Spec, data: IncompleteData) -> None:
@@ -93,7 +99,10 @@ def check_rows(spec: Spec, data: IncompleteData) -> None:
         if data.seen(column).any():
             data.number(column)
     check_reference(spec, data)
-    _propensities(spec, data)
+    if spec.restriction is not None:
+        monotone_lengths(spec.model.columns, np.column_stack([data.seen(c) for c in spec.model.columns]))
+    check_limits(spec, data, holes_needed=False)
+    check_propensities(spec, data)
 
 
 def check_late(
@@ -102,10 +111,11 @@ def check_late(
     """Check that amounts applied after the fit have columns, conditions and cells."""
     if not late:
         return
-    whole = Spec(spec.model, *late)
+    whole = spec.under(*late)
     data.require(named_columns(whole), "the late belief")
+    present = present_cells(whole, data)
     for belief in whole.pattern_mixtures:
-        check_amounts(belief, spec.model.columns, data, holes_needed=holes_needed)
+        check_amounts(belief, spec.model.columns, data, present, holes_needed=holes_needed)
     check_reference(whole, data)
     if whole.reference is not None and holes_needed:
         _fitted_without(whole.reference, spec, data)
@@ -126,13 +136,13 @@ def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None
 def named_columns(spec: Spec) -> list[str]:
     """List the columns of the table that a spec names."""
     formulas = [spec.model.predictors, *(parse(b.formula) for b in spec.selections)]
-    amounts = [c for b in spec.pattern_mixtures for c in b.components]
-    wheres = [c.where for c in amounts if c.where is not None]
+    wheres = [c.where for c in (*spec.amounts, *spec.limits) if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
     waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
-    used = [c for f in formulas for t in f.terms for c in sorted(t.columns) if c not in waves]
-    named = [*spec.model.columns, *used]
-    groups = [c.by for c in amounts if c.by is not None]
+    used = [c for f in formulas for t in f.terms for c in sorted(t.columns | t.holes) if c not in waves]
+    named = [*spec.model.columns, *used, *(bound for b in spec.limits for bound in b.bounds)]
+    groups = [c.by for c in spec.amounts if c.by is not None]
+    groups += [spec.dropout.death] if spec.dropout is not None and spec.dropout.death is not None else []
     return [*named, *(c for w in wheres for c in sorted(condition(w).columns)), *groups]
 
 
@@ -171,6 +181,12 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
             f"{column!r} has no holes in {data.n} rows, so {belief.formula!r} has nothing to explain; leave it out"
         )
     for term in parsed.terms:
+        whole = sorted(c for c in term.holes if c in data.columns and data.seen(c).all())
+        if whole:
+            raise SpecError(
+                f"{term.name!r} in {belief.formula!r} is always 0: {whole[0]!r} has no holes in {data.n} rows; "
+                "leave it out"
+            )
         unseen = term.columns & set(model.columns)
         if unseen and isinstance(belief, Heckman):
             raise SpecError(
@@ -207,76 +223,6 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
                 f"the intercept's prior in {belief.formula!r} is at the centre of the predictors; "
                 "unit='raw' is not for it"
             )
-
-
-def _propensities(spec: Spec, data: IncompleteData) -> None:
-    """Refuse more correlated propensities in a row than can be integrated well: four, or two where one is a logit."""
-    reading, logit = _reading(spec, data)
-    together = reading.sum(axis=1)
-    names = ", ".join(dict.fromkeys(b.columns[0] for b in spec.selections))
-    among = (together > 2) & (reading & logit).any(axis=1)
-    if among.any():
-        raise SpecError(
-            f"{int(among.sum())} rows have unseen values in more than two models of indicators ({names}), "
-            "link='logit' among them, whose joint probability is not supported; take link='probit' for all, or leave a "
-            "column's holes as ignorable"
-        )
-    many = together > _MOST_TOGETHER
-    if many.any():
-        raise SpecError(
-            f"{int(many.sum())} rows have unseen values in more than {_MOST_TOGETHER} models of indicators ({names}), "
-            "whose joint probability is not integrated well enough; leave a column's holes as ignorable"
-        )
-
-
-def _reading(spec: Spec, data: IncompleteData) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each propensity reads an unseen value of a row, (n, propensities), and whether its link is a logit.
-
-    Those that do are correlated given what is seen.
-    """
-    beliefs = [b for b in spec.selections if not isinstance(b, SharedParameter)]  # those are integrated otherwise
-    if not beliefs:
-        return np.zeros((data.n, 0), dtype=bool), np.zeros(0, dtype=bool)
-    columns = spec.model.columns
-    seen = np.column_stack([data.seen(c) for c in columns])
-    each = [(rows, b.link == "logit") for b in beliefs for rows in _with_unseen(b, columns, seen)]
-    reading = np.array([rows for rows, _ in each], dtype=bool).reshape(len(each), data.n).T
-    return reading, np.array([logit for _, logit in each], dtype=bool)
-
-
-def orthants(spec: Spec, data: IncompleteData) -> tuple[str, ...]:
-    """Say in a sentence how rows with correlated propensities are computed; nothing if there are none."""
-    shared = next((b for b in spec.selections if isinstance(b, SharedParameter)), None)
-    if shared is not None:
-        return (over_random_terms(shared),)
-    together = _reading(spec, data)[0].sum(axis=1)
-    two, more = int((together == 2).sum()), int((together > 2).sum())
-    ways = (
-        [f"in {two} of {data.n} rows two, whose joint probability is a bivariate normal's in closed form"]
-        if two
-        else []
-    )
-    if more:
-        ways.append(f"in {more} more than two, integrated over fixed points")
-    if not ways:
-        return ()
-    names = ", ".join(b.columns[0] for b in spec.selections)
-    return (f"propensities of {names} are correlated given what is seen: {'; '.join(ways)}",)
-
-
-def _with_unseen(belief: Selection | Heckman | Dropout, columns: tuple[str, ...], seen: np.ndarray) -> list[np.ndarray]:
-    """Find the rows of each propensity of a belief that depend on an unseen value."""
-    if not isinstance(belief, Dropout):
-        return [(~seen[:, _reads(belief, columns)]).any(axis=1)]
-    return unseen_in_hazards(belief, seen[:, [columns.index(w) for w in belief.waves]])
-
-
-def _reads(belief: Selection | Heckman, columns: tuple[str, ...]) -> list[int]:
-    """Find the modelled columns that a propensity depends on."""
-    if isinstance(belief, Heckman):
-        return [columns.index(belief.columns[0])]
-    in_formula = {c for t in parse(belief.formula).terms for c in t.columns}
-    return [j for j, c in enumerate(columns) if c in in_formula]
 
 
 def identification(spec: Spec) -> tuple[str, ...]:

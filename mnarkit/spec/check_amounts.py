@@ -17,11 +17,14 @@ def check_amounts(
     belief: PatternMixture,
     modelled: tuple[str, ...],
     data: IncompleteData,
+    present: np.ndarray,
     *,
     holes_needed: bool = True,
     with_odds: tuple[str, ...] = (),
 ) -> None:
     """Check every amount of a belief on a table; `with_odds` are the columns that have odds, binary and ordinal ones.
+
+    Present are the modelled cells that were measured, (n, p): recorded, or known up to limits.
 
     Raises
     ------
@@ -29,16 +32,17 @@ def check_amounts(
         Nothing to move, a level without an amount or the other way round, waves out of order, a unit that has no
         meaning for the column.
     """
-    for component in belief.components:
+    for component in belief.amounts:
+        holes = ~present[:, [modelled.index(c) for c in component.columns]]
         rows = np.ones(data.n, dtype=bool) if component.where is None else evaluate(condition(component.where), data)
         if component.cumulative:
             _waves_in_order(component, modelled)
         if component.by is not None:
-            _levels(component, component.by, rows, data, holes_needed=holes_needed)
-        for column in component.columns:
+            _levels(component, component.by, rows & holes.T, data, holes_needed=holes_needed)
+        for column, missing in zip(component.columns, holes.T, strict=True):
             _odds(component, column, with_odds)
             if holes_needed:
-                _holes(component, column, rows, data)
+                _holes(component, column, rows, missing)
             if isinstance(component, Shift) and component.unit == "percent" and data.seen(column).any():
                 _above_zero(column, data)
 
@@ -53,21 +57,20 @@ def _odds(component: Component, column: str, with_odds: tuple[str, ...]) -> None
         raise SpecError(f"{component} is about numbers, and {column!r} has categories; use OddsRatio")
 
 
-def _holes(component: Component, column: str, rows: np.ndarray, data: IncompleteData) -> None:
-    holes = ~data.seen(column)
+def _holes(component: Component, column: str, rows: np.ndarray, holes: np.ndarray) -> None:
     if not holes.any():
         raise SpecError(
-            f"{column!r} has no holes in {data.n} rows, so there is nothing for {component} to move; leave it out"
+            f"{column!r} has no holes in {len(rows)} rows, so there is nothing for {component} to move; leave it out"
         )
     if component.where is not None and not np.any(rows & holes):
         raise SpecError(
             f"none of the {int(holes.sum())} holes of {column!r} is where {component.where} ({int(rows.sum())} of "
-            f"{data.n} rows); change where=, or leave the amount out"
+            f"{len(rows)} rows); change where=, or leave the amount out"
         )
 
 
-def _levels(component: Component, by: str, rows: np.ndarray, data: IncompleteData, *, holes_needed: bool) -> None:
-    """Every level with holes has an amount, and every amount a level."""
+def _levels(component: Component, by: str, holes: np.ndarray, data: IncompleteData, *, holes_needed: bool) -> None:
+    """Every level with holes (waves, n) has an amount, and every amount a level."""
     check_seen(by, data)
     groups = data.frame[by]
     levels = list(dict.fromkeys(groups.astype(object).tolist()))
@@ -78,10 +81,8 @@ def _levels(component: Component, by: str, rows: np.ndarray, data: IncompleteDat
             f"{unknown[0]!r} is no level of {by!r}, for which {component} has an amount; its levels are "
             f"{listed_levels(tuple(levels))}"
         )
-    holes = ~np.column_stack([data.seen(c) for c in component.columns])
     for level in levels:
-        at = (groups == level).to_numpy(dtype=bool, na_value=False) & rows
-        count = int(holes[at].sum())
+        count = int(holes[:, (groups == level).to_numpy(dtype=bool, na_value=False)].sum())
         if count and level not in declared:
             raise SpecError(
                 f"{count} holes of {', '.join(component.columns)} are where {by} is {level!r}, for which {component} "
@@ -118,7 +119,7 @@ def check_model_amounts(spec: Spec) -> None:
     SpecError
         Which, and the ways on.
     """
-    inside = [c for b in spec.pattern_mixtures for c in b.components if c.of == "model"]
+    inside = [c for c in spec.amounts if c.of == "model"]
     moved = [(column, c) for c in inside for column in c.columns]
     selected = {c for b in spec.selections for c in b.columns}
     for column, component in moved:

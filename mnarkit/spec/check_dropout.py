@@ -21,8 +21,13 @@ __all__ = [
 ]
 
 
-def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteData) -> None:
+def check_dropout(
+    belief: Dropout, modelled: tuple[str, ...], data: IncompleteData, present: np.ndarray, death: np.ndarray | None
+) -> None:
     """Check that people leave, in the order of the waves, and that the hazard can be read.
+
+    Present are the modelled cells that were measured, (n, p): recorded, or known up to limits; death is the first wave
+    after it, (n,).
 
     Raises
     ------
@@ -41,15 +46,16 @@ def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteDa
                 f"{unseen[0]!r} in {belief.formula!r} is a modelled column; a hazard reads the waves as current and "
                 "previous, and fully seen columns"
             )
-    seen = np.column_stack([data.seen(w) for w in belief.waves])
-    left = leaving_wave_of(seen)
+    recorded = np.column_stack([data.seen(w) for w in belief.waves])
+    seen = present[:, [modelled.index(w) for w in belief.waves]]
+    left = leaving_wave_of(seen, death)
     check_order(belief, seen, data.n)
     if not np.any((left > 0) & (left < seen.shape[1])):
         raise SpecError(
             f"nobody leaves after the first wave: no row of {data.n} has a last run of holes in "
             f"{', '.join(belief.waves[1:])}; leave Dropout out"
         )
-    _come_back(belief, seen, left, data.n)
+    _come_back(belief, recorded, seen, left if death is None else np.minimum(left, death), death)
     built = design(belief.parsed, data, leave_out=(CURRENT, PREVIOUS))
     full_rank(built.matrix, built, f"the predictors in {belief.formula!r}")
     reads = [n for n, used in zip((PREVIOUS, CURRENT), belief.reads, strict=True) if used]
@@ -64,9 +70,15 @@ def check_dropout(belief: Dropout, modelled: tuple[str, ...], data: IncompleteDa
         check_prior(belief, name, prior, known)
 
 
-def leaving_wave_of(seen: np.ndarray) -> np.ndarray:
-    """Find the wave at which the last run of holes of each row begins; the number of waves where there is none."""
-    return np.where(seen.any(axis=1), seen.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
+def leaving_wave_of(seen: np.ndarray, death: np.ndarray | None = None) -> np.ndarray:
+    """Find the wave at which the last run of holes of each row begins; the number of waves where there is none.
+
+    Who has every wave up to death, the first wave after it, (n,), does not leave.
+    """
+    if death is None:
+        return np.where(seen.any(axis=1), seen.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
+    left = leaving_wave_of(seen & (np.arange(seen.shape[1])[None, :] < death[:, None]))
+    return np.where(left == death, seen.shape[1], left)
 
 
 def check_order(belief: Dropout | SharedParameter, seen: np.ndarray, n: int) -> None:
@@ -85,9 +97,11 @@ def check_order(belief: Dropout | SharedParameter, seen: np.ndarray, n: int) -> 
         )
 
 
-def _come_back(belief: Dropout, seen: np.ndarray, left: np.ndarray, n: int) -> None:
-    gaps = ~seen & (np.arange(seen.shape[1])[None, :] < left[:, None])
-    many = np.sum(unseen_in_hazards(belief, seen), axis=0) > 2
+def _come_back(
+    belief: Dropout, recorded: np.ndarray, seen: np.ndarray, until: np.ndarray, death: np.ndarray | None
+) -> None:
+    n, gaps = len(seen), ~seen & (np.arange(seen.shape[1])[None, :] < until[:, None])
+    many = (np.sum(unseen_in_hazards(belief, recorded, seen, death), axis=0) > 2) & gaps.any(axis=1)
     if many.any():
         raise DataError(
             f"{int(gaps.any(axis=1).sum())} of {n} rows come back after a hole ({int(gaps.sum())} holes before the "
@@ -118,14 +132,16 @@ def check_prior(belief: Dropout | SharedParameter, name: str, prior: Prior | flo
         raise SpecError(f"the prior of {name!r} is at the centre of the predictors; unit='raw' is not for it")
 
 
-def unseen_in_hazards(belief: Dropout, seen: np.ndarray) -> list[np.ndarray]:
-    """Find, by wave, the rows at risk whose hazard depends on an unseen value; seen is (n, waves)."""
-    left = leaving_wave_of(seen)
+def unseen_in_hazards(
+    belief: Dropout, seen: np.ndarray, present: np.ndarray, death: np.ndarray | None
+) -> list[np.ndarray]:
+    """Find, by wave, the rows at risk whose hazard depends on an unseen value; seen and present are (n, waves)."""
+    left = leaving_wave_of(present, death)
     previous, current = belief.reads
     found = []
     for t in range(1, seen.shape[1]):
         unseen = (previous & ~seen[:, t - 1]) | (current & ~seen[:, t])
-        found.append(unseen & (left >= t))
+        found.append(unseen & (left >= t) & (death is None or death > t))
     return found
 
 

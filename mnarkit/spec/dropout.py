@@ -30,6 +30,9 @@ class Dropout:
         By term (`current`, `previous`, `Intercept[wave]`, ...), as in `Selection`; a number fixes a slope in raw units.
     because : str
         The reason, in words.
+    death : str, optional
+        A column that names the first wave after death, or nothing: a subject that dies has not left, and its cells
+        after death have no value and get none.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class Dropout:
     link: Literal["probit", "logit"] = "probit"
     priors: PriorItems | dict[str, Amount] | None = None
     because: str = ""
+    death: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.formula, str):
@@ -71,6 +75,8 @@ class Dropout:
             raise SpecError(f"Dropout: waves= names at least two columns in their order, each once, not {waves!r}")
         if self.link not in ("probit", "logit"):
             raise SpecError(f"the link of a dropout model is 'probit' or 'logit', not {self.link!r}")
+        if self.death is not None and (not isinstance(self.death, str) or not self.death):
+            raise SpecError(f"Dropout: death= names a column, not {self.death!r}")
         for name, value in {"formula": parsed.text, "waves": waves, "by_wave": by_wave}.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "priors", prior_items(self.priors, "Dropout"))
@@ -97,11 +103,13 @@ class Dropout:
         return (
             f"the hazard of leaving follows {self.formula!r} with a {self.link} link, the value at the wave of leaving "
             "included, which nobody sees; after leaving the values go on as the data model says"
+            f"{', and after death there are none' if self.death else ''}"
         )
 
     def __str__(self) -> str:
         by = f"; by wave: {', '.join(self.by_wave)}" if self.by_wave else ""
-        return f"Dropout ~ {self.formula} over {', '.join(self.waves)} ({self.link}{by})"
+        death = f"; death in {self.death}" if self.death else ""
+        return f"Dropout ~ {self.formula} over {', '.join(self.waves)} ({self.link}{by}{death})"
 
 
 def _names(given: object, what: str) -> tuple[str, ...]:

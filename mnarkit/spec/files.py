@@ -12,10 +12,12 @@ from mnarkit.priors import Amount, Prior
 from mnarkit.spec.data_models import Growth, MvNormal, Regression
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import VERSION, to_dict, to_json, to_yaml
+from mnarkit.spec.limits import Limits
 from mnarkit.spec.missingness import MAR, Heckman, Selection
 from mnarkit.spec.odds_ratio import OddsRatio
 from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
 from mnarkit.spec.reference import Reference
+from mnarkit.spec.restriction import Restriction
 from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec
 from mnarkit.spec.text import MAX_BYTES, parse_json, parse_yaml
@@ -23,8 +25,8 @@ from mnarkit.spec.text import MAX_BYTES, parse_json, parse_yaml
 __all__ = ["from_dict", "from_json", "from_yaml", "read_spec", "to_dict", "to_json", "to_yaml"]
 
 _MODELS = (Regression, MvNormal, Growth)
-_BELIEFS = (MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference)
-_COMPONENTS = (Shift, Scale, OddsRatio)
+_BELIEFS = (MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference, Limits)
+_COMPONENTS = (Shift, Scale, OddsRatio, Restriction)
 _FILE_KEYS = ("mnarkit_spec", "because", "model", "missingness")
 _NAMES = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true/false"}
 
@@ -232,6 +234,10 @@ def _scalar(value: object, at: _At) -> str | float | bool:
     raise at.error(f"must be text, a number or true/false, not {_named(value)}")
 
 
+def _bound(value: object, at: _At) -> str | float:
+    return value if isinstance(value, str) else _number(value, at)
+
+
 def _amount(value: object, at: _At) -> Amount:
     """Read a number, or `{prior: normal, values: [0, 1]}`."""
     if not isinstance(value, dict):
@@ -281,6 +287,8 @@ _FIELDS: Mapping[str, Callable[[object, _At], Any]] = {
     "unit": _text,
     "of": _text,
     "where": _text,
+    "low": _bound,
+    "high": _bound,
     "because": _text,
     "columns": _texts,
     "predictors": _texts,
@@ -289,11 +297,14 @@ _FIELDS: Mapping[str, Callable[[object, _At], Any]] = {
     "degree": _number,
     "residual": _text,
     "by_wave": _texts,
+    "death": _text,
     "amount": _declared,
     "by": _text,
     "cumulative": _truth,
     "carry": _truth,
     "corr": _number,
+    "identification": _text,
+    "sparse": _text,
     "priors": _priors,
     "components": _list_of(_COMPONENTS),
     "strategy": _text,

@@ -8,6 +8,7 @@ from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
 from mnarkit.priors import Amount, Prior, PriorItems, prior_items
 from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.limits import Limits
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.shared import SharedParameter
@@ -56,7 +57,8 @@ class Selection:
     Parameters
     ----------
     formula : str
-        `"missing(y) ~ y + x"`: modelled columns (seen or unseen) as they are, fully seen columns in any formula term.
+        `"missing(y) ~ y + x"`: modelled columns (seen or unseen) as they are, fully seen columns in any formula term,
+        and earlier indicators: `"missing(y2) ~ missing(y1) + y1"`.
     link : {"probit", "logit"}
         The link.
     priors : mapping of str to Prior or float, optional
@@ -184,7 +186,7 @@ class Heckman:
         return f"Heckman {self.formula}"
 
 
-type Missingness = MAR | Selection | Heckman | Dropout | SharedParameter | PatternMixture | Reference
+type Missingness = MAR | Selection | Heckman | Dropout | SharedParameter | PatternMixture | Reference | Limits
 
 
 def _indicator(text: object, kind: str, what: str) -> Formula:

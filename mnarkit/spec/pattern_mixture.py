@@ -6,6 +6,7 @@ from typing import Literal
 from mnarkit.errors import SpecError
 from mnarkit.spec.amounts import Declared, check_declaration, columns_of, refuse_numbers, said, tail
 from mnarkit.spec.odds_ratio import OddsRatio
+from mnarkit.spec.restriction import Restriction
 
 __all__ = ["PatternMixture", "Scale", "Shift"]
 
@@ -177,15 +178,15 @@ class PatternMixture:
 
     Parameters
     ----------
-    *components : Shift, Scale or OddsRatio
-        The amounts, one or several.
+    *components : Shift, Scale, OddsRatio or Restriction
+        The amounts, one or several, and at most one restriction, to which amounts beside it are then relative.
     because : str
         The reason, in words.
 
     Raises
     ------
     SpecError
-        No component, or something else than `Shift`, `Scale` and `OddsRatio`.
+        No component, something else than `Shift`, `Scale`, `OddsRatio` and `Restriction`, or two restrictions.
 
     References
     ----------
@@ -198,14 +199,17 @@ class PatternMixture:
     ('lwage',)
     """
 
-    components: tuple[Component, ...]
+    components: tuple[Component | Restriction, ...]
     because: str = ""
 
-    def __init__(self, *components: Component, because: str = "") -> None:
-        wrong = [c for c in components if not isinstance(c, (Shift, Scale, OddsRatio))]
+    def __init__(self, *components: Component | Restriction, because: str = "") -> None:
+        wrong = [c for c in components if not isinstance(c, (Shift, Scale, OddsRatio, Restriction))]
         if wrong or not components:
             given = repr(wrong[0]) if wrong else "'nothing'"
-            raise SpecError(f"PatternMixture takes one or more of Shift, Scale and OddsRatio, not {given}")
+            raise SpecError(f"PatternMixture takes one or more of Shift, Scale, OddsRatio and Restriction, not {given}")
+        restrictions = [c for c in components if isinstance(c, Restriction)]
+        if len(restrictions) > 1:
+            raise SpecError(f"PatternMixture has {len(restrictions)} restrictions; keep one")
         if not isinstance(because, str):
             raise SpecError(f"because= is a reason in words, not {because!r}")
         object.__setattr__(self, "components", tuple(components))
@@ -219,7 +223,21 @@ class PatternMixture:
     @property
     def assumption(self) -> str:
         """The untestable assumption."""
-        return "unseen values differ from what MAR predicts by exactly: " + "; ".join(map(_relative, self.components))
+        said = [self.restriction.assumption] if self.restriction is not None else []
+        from_what = "the restriction" if self.restriction is not None else "MAR"
+        moved = "; ".join(map(_relative, self.amounts))
+        said += [f"unseen values differ from what {from_what} predicts by exactly: {moved}"] if moved else []
+        return "; ".join(said)
+
+    @property
+    def amounts(self) -> tuple[Component, ...]:
+        """The components that move values."""
+        return tuple(c for c in self.components if not isinstance(c, Restriction))
+
+    @property
+    def restriction(self) -> Restriction | None:
+        """The identifying restriction, if there is one."""
+        return next((c for c in self.components if isinstance(c, Restriction)), None)
 
     def __str__(self) -> str:
         return "PatternMixture(" + "; ".join(map(str, self.components)) + ")"

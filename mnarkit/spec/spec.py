@@ -7,14 +7,17 @@ from mnarkit.spec.check_shared import shared_model
 from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import to_json, to_yaml
+from mnarkit.spec.indicator_order import check_indicator_order
+from mnarkit.spec.limits import Limits
 from mnarkit.spec.missingness import MAR, Heckman, Missingness, Selection
-from mnarkit.spec.pattern_mixture import PatternMixture
+from mnarkit.spec.pattern_mixture import Component, PatternMixture
 from mnarkit.spec.reference import Reference
+from mnarkit.spec.restriction import Restriction
 from mnarkit.spec.shared import SharedParameter
 
 __all__ = ["Spec", "require_spec"]
 
-_BELIEFS = (MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference)
+_BELIEFS = (MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference, Limits)
 _OF_INDICATORS = (Selection, Heckman, Dropout, SharedParameter)
 
 
@@ -26,9 +29,9 @@ class Spec:
     ----------
     model : Regression, MvNormal or Growth
         The data model.
-    *missingness : MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture or Reference
+    *missingness : MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference or Limits
         The beliefs, at most one selection model a column; none is MAR. Holes that no belief names are taken as
-        ignorable given the values seen and the other indicators.
+        ignorable given the values seen and the other indicators. Limits are data, and stay under every belief.
     because : str
         The reason, in words; it goes into the audit record.
 
@@ -57,15 +60,17 @@ class Spec:
         wrong = [b for b in missingness if not isinstance(b, _BELIEFS)]
         if wrong:
             raise SpecError(
-                "a belief is MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture or Reference, not "
-                f"{wrong[0]!r}"
+                "a belief is MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference or Limits, "
+                f"not {wrong[0]!r}"
             )
         if not isinstance(because, str):
             raise SpecError(f"because= is a reason in words, not {because!r}")
         beliefs = tuple(_with_waves(model, b) for b in missingness) or (MAR(),)
         _one_selection_each(beliefs)
+        check_indicator_order(beliefs)
         _modelled_columns(model, beliefs)
         _one_reference(beliefs)
+        _one_restriction(model, beliefs)
         _shared_alone(beliefs)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "missingness", tuple(beliefs))
@@ -73,8 +78,8 @@ class Spec:
 
     @property
     def is_mar(self) -> bool:
-        """Whether no belief departs from MAR."""
-        return all(isinstance(b, MAR) for b in self.missingness)
+        """Whether no belief departs from MAR; limits are data."""
+        return all(isinstance(b, (MAR, Limits)) for b in self.missingness)
 
     @property
     def selections(self) -> tuple[Selection | Heckman | Dropout | SharedParameter, ...]:
@@ -87,17 +92,38 @@ class Spec:
         return tuple(b for b in self.missingness if isinstance(b, PatternMixture))
 
     @property
+    def dropout(self) -> Dropout | None:
+        """The dropout model, if there is one."""
+        return next((b for b in self.missingness if isinstance(b, Dropout)), None)
+
+    @property
+    def limits(self) -> tuple[Limits, ...]:
+        """What is known of holes, in order."""
+        return tuple(b for b in self.missingness if isinstance(b, Limits))
+
+    @property
+    def amounts(self) -> tuple[Component, ...]:
+        """The declared amounts of all pattern mixtures, in order."""
+        return tuple(c for belief in self.pattern_mixtures for c in belief.amounts)
+
+    @property
+    def restriction(self) -> Restriction | None:
+        """The identifying restriction, if there is one."""
+        return next((b.restriction for b in self.pattern_mixtures if b.restriction is not None), None)
+
+    @property
     def reference(self) -> Reference | None:
         """The reference-based belief, if there is one."""
         return next((b for b in self.missingness if isinstance(b, Reference)), None)
 
     def under(self, *missingness: Missingness, because: str = "") -> "Spec":
-        """Keep the data model and take other beliefs."""
-        return Spec(self.model, *missingness, because=because)
+        """Keep the data model and its limits, which are data, and take other beliefs; new limits take their place."""
+        limits = () if any(isinstance(b, Limits) for b in missingness) else self.limits
+        return Spec(self.model, *missingness, *limits, because=because)
 
     def mar(self) -> "Spec":
-        """Give the MAR counterpart: the same data model, ignorable holes."""
-        return Spec(self.model)
+        """Give the MAR counterpart: the same data model and limits, ignorable holes."""
+        return Spec(self.model, *self.limits)
 
     def to_yaml(self) -> str:
         """Say the spec as YAML text, which `read_spec` reads back exactly."""
@@ -110,13 +136,14 @@ class Spec:
     def __str__(self) -> str:
         lines = [f"Data model    {self.model}"]
         for belief in self.missingness:
-            lines += [f"Missingness   {belief}", f"  untestable  {belief.assumption}"]
+            title = "Known" if isinstance(belief, Limits) else "Missingness"
+            lines += [f"{title:13} {belief}", f"  untestable  {belief.assumption}"]
             lines += [f"  because     {belief.because}"] if belief.because else []
-        named = {c for b in self.missingness for c in b.columns}
+        named = {c for b in self.missingness if not isinstance(b, Limits) for c in b.columns}
         free = [c for c in self.model.columns if c not in named]
         if any(isinstance(b, Dropout) or _of_leaving(b) for b in self.missingness):
             free = [*free, "any wave before leaving"] if free else ["any wave before leaving"]
-        if free and not self.is_mar and self.reference is None:
+        if free and not self.is_mar and self.reference is None and self.restriction is None:
             lines.append(f"Ignorable     holes in {', '.join(free)}: given the values seen and the other indicators")
         lines += [f"Because       {self.because}"] if self.because else []
         return "\n".join(lines)
@@ -150,11 +177,15 @@ def require_spec(given: object) -> None:
 
 
 def _one_selection_each(beliefs: tuple[Missingness, ...]) -> None:
-    columns = [c for b in beliefs if isinstance(b, _OF_INDICATORS) for c in b.columns]
+    dropouts = [b for b in beliefs if isinstance(b, Dropout)]
+    if len(dropouts) > 1:
+        raise SpecError(f"{len(dropouts)} dropout models stand in one spec; it can have one")
+    # a selection model of a wave beside a dropout model is of its holes before leaving
+    columns = [c for b in beliefs if isinstance(b, _OF_INDICATORS) and b not in dropouts for c in b.columns]
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
         raise SpecError(f"{twice[0]!r} has {columns.count(twice[0])} models of its holes; a column can have one")
-    if len(beliefs) > 1 and any(isinstance(b, MAR) for b in beliefs):
+    if any(isinstance(b, MAR) for b in beliefs) and sum(not isinstance(b, Limits) for b in beliefs) > 1:
         raise SpecError(
             "MAR() stands beside another belief; columns that no belief names are ignorable anyway, leave MAR() out"
         )
@@ -171,8 +202,9 @@ def _of_leaving(belief: Missingness) -> bool:
 
 def _shared_alone(beliefs: tuple[Missingness, ...]) -> None:
     shared = [b for b in beliefs if isinstance(b, SharedParameter)]
-    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.components if c.of == "model"]
-    others = [*(b for b in beliefs if isinstance(b, _OF_INDICATORS) and b not in shared), *inside, *shared[1:]]
+    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.amounts if c.of == "model"]
+    known = [b for b in beliefs if isinstance(b, (*_OF_INDICATORS, Limits)) and b not in shared]
+    others = [*known, *inside, *shared[1:]]
     if shared and others:
         raise SpecError(
             f"{others[0]} and {shared[0]} stand in one spec: their indicators are correlated by random terms and "
@@ -186,8 +218,14 @@ def _one_reference(beliefs: tuple[Missingness, ...]) -> None:
         return
     if len(references) > 1:
         raise SpecError(f"{len(references)} reference-based beliefs stand in one spec; use by_subject= for several")
-    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.components if c.of == "model"]
+    inside = [c for b in beliefs if isinstance(b, PatternMixture) for c in b.amounts if c.of == "model"]
     other = [b for b in beliefs if isinstance(b, _OF_INDICATORS)]
+    limits = [b for b in beliefs if isinstance(b, Limits)]
+    if limits:
+        raise SpecError(
+            f"{references[0]} imputes from the values before an event, and {limits[0]} is not one; give them as two "
+            "specs"
+        )
     if inside or other:
         raise SpecError(
             f"{references[0]} is fitted under MAR, and {(*other, *inside)[0]} is not; give them as two specs, or the "
@@ -195,9 +233,35 @@ def _one_reference(beliefs: tuple[Missingness, ...]) -> None:
         )
 
 
+def _one_restriction(model: DataModel, beliefs: tuple[Missingness, ...]) -> None:
+    """A restriction has the fit to itself; amounts may be added to what it predicts."""
+    mixtures = [b for b in beliefs if isinstance(b, PatternMixture)]
+    restrictions = [b.restriction for b in mixtures if b.restriction is not None]
+    if not restrictions:
+        return
+    if len(restrictions) > 1:
+        raise SpecError(f"{len(restrictions)} restrictions stand in one spec; keep one")
+    other = [b for b in beliefs if not isinstance(b, PatternMixture)]
+    other += [c for b in mixtures for c in b.amounts if c.of == "model"]
+    if other:
+        raise SpecError(
+            f"{restrictions[0]} says where every wave's distribution is taken from, and {other[0]} says it otherwise; "
+            "keep one, or give amounts with of='prediction'"
+        )
+    if not isinstance(model, MvNormal) or model.covariance != "UN" or model.priors:
+        raise SpecError(
+            f"{restrictions[0]} takes each wave's regression from its own donors, so the data model is MvNormal of the "
+            "waves in their order, with covariance='UN' and without priors="
+        )
+
+
+def _amounts(belief: Missingness) -> tuple[Component, ...]:
+    return belief.amounts if isinstance(belief, PatternMixture) else ()
+
+
 def _modelled_columns(model: DataModel, beliefs: tuple[Missingness, ...]) -> None:
     for belief in beliefs:
-        predictors = [p for c in getattr(belief, "components", ()) for p in c.predictors]
+        predictors = [p for c in _amounts(belief) for p in c.predictors]
         for column in (*belief.columns, *predictors):
             if column not in model.columns:
                 raise SpecError(

@@ -47,7 +47,7 @@ class Refits:
     def of(cls, spec: Spec, data: IncompleteData) -> "Refits":
         """Fit all rows."""
         fit = em(spec, data, progress=False)
-        inside = any(c.of == "model" for b in spec.pattern_mixtures for c in b.components)
+        inside = any(c.of == "model" for c in spec.amounts)
         return cls(spec, data, fit, _laid(fit), not spec.selections and not inside and structure_of(spec.model) is None)
 
     @property

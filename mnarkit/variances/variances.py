@@ -255,7 +255,7 @@ def _checked(
             raise SpecError(f"{name}= is a whole number of at least {least}, not {value!r}")
     if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
         raise SpecError(f"level= is a probability between 0 and 1, such as 0.95, not {level!r}")
-    inside = spec.selections or [c for b in spec.pattern_mixtures for c in b.components if c.of == "model"]
+    inside = spec.selections or [c for c in spec.amounts if c.of == "model"]
     if "information-anchored" in chosen and (inside or spec.is_mar):
         raise SpecError(
             f"'information-anchored' is for beliefs applied after a fit under MAR, a Reference or amounts with "
@@ -324,7 +324,7 @@ def _notes(plan: _Plan) -> tuple[str, ...]:
         )
     if len(plan.groups) > 1 and any("bootstrap" in name for name in plan.methods):
         said.append(f"bootstrap samples keep the sizes of {len(plan.groups)} groups")
-    declared = [p.value for b in plan.spec.pattern_mixtures for c in b.components for p in parameters_of(c)]
+    declared = [p.value for c in plan.spec.amounts for p in parameters_of(c)]
     declared += [amount for _, amount in (plan.spec.reference.amounts if plan.spec.reference else ())]
     if any(isinstance(amount, Prior) for amount in declared):
         said.append("amounts with a prior are held at its centre, by all methods but 'rubin', which draws them")
