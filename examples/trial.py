@@ -22,9 +22,10 @@ mar, fit = mk.sample(spec.mar(), trial, seed=1), mk.sample(spec, trial, seed=1)
 print(fit, end="\n\n")
 
 late = {s: (mar, mk.Reference(s, arm="treatment", control="TAU")) for s in ("CR", "CIR", "LMCF")}
-worse = mk.PatternMixture(*(mk.Shift(v, 3, unit="raw", where="treatment == 'BtheB'") for v in visits[1:]))
+worse = mk.PatternMixture(mk.Shift(visits, {"BtheB": 3, "TAU": 0}, unit="raw", by="treatment"))
+rising = mk.PatternMixture(mk.Shift(visits, {"BtheB": 1.5, "TAU": 0}, unit="raw", by="treatment", cumulative=True))
 beliefs = {"MAR, EM": mk.em(spec.mar(), trial), "MAR": mar, "J2R, EM": mk.em(spec, trial), "J2R": fit} | late
-beliefs |= {"J2R, and 3 points worse": (fit, worse)}
+beliefs |= {"J2R, and 3 points worse": (fit, worse), "MAR, 1.5 points more a visit": (mar, rising)}
 compared = mk.compare(beliefs, formula, m=100, seed=2, by="treatment")
 print(compared, end="\n\n")
 effect = "treatment[T.TAU]"

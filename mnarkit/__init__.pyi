@@ -1,22 +1,34 @@
 from . import errors
-from .analyze import Estimates, Logistic, analyze, cross_validated, predict
+from .analyze import (
+    Estimates,
+    Logistic,
+    PatternAverage,
+    analyze,
+    average_patterns,
+    cross_validated,
+    pattern_average,
+    predict,
+)
 from .build import build
 from .compare import Comparison, compare
 from .data import IncompleteData
 from .datasets import load_dataset
 from .diagnose import Diagnosis, diagnose, loo
+from .elicit import Elicited, elicit
 from .em import EMFit, InverseWishart, Jeffreys, Ridge, em
 from .explore import Exploration, explore
 from .fit import Fit, load_fit
 from .impute import Completed, Imputations, impute, read_imputations
 from .mixed import Mixed, mix_posteriors
+from .normal.translate import Translation, selection_of_shift, shift_of_selection
 from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .report import report
 from .reshape import to_long, to_wide
 from .sample import sample
 from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
-from .spec.data_models import Growth, MvNormal, Regression
+from .simulate import simulate
+from .spec.data_models import Growth, MvNormal, Regression, Regressions
 from .spec.dropout import Dropout
 from .spec.files import read_spec
 from .spec.limits import Limits
@@ -39,6 +51,7 @@ __all__ = [
     "Diagnosis",
     "Dropout",
     "EMFit",
+    "Elicited",
     "Estimates",
     "Exploration",
     "Fit",
@@ -54,12 +67,14 @@ __all__ = [
     "Mixed",
     "MvNormal",
     "OddsRatio",
+    "PatternAverage",
     "PatternMixture",
     "Pooled",
     "PooledTest",
     "Prior",
     "Reference",
     "Regression",
+    "Regressions",
     "Restriction",
     "Ridge",
     "Scale",
@@ -69,12 +84,15 @@ __all__ = [
     "Shift",
     "Spec",
     "TippingPoint",
+    "Translation",
     "Variances",
     "analyze",
+    "average_patterns",
     "build",
     "compare",
     "cross_validated",
     "diagnose",
+    "elicit",
     "em",
     "errors",
     "explore",
@@ -83,6 +101,7 @@ __all__ = [
     "load_fit",
     "loo",
     "mix_posteriors",
+    "pattern_average",
     "pool",
     "pool_test",
     "predict",
@@ -91,7 +110,10 @@ __all__ = [
     "register_strategy",
     "report",
     "sample",
+    "selection_of_shift",
     "sensitivity",
+    "shift_of_selection",
+    "simulate",
     "tipping_point",
     "to_long",
     "to_wide",

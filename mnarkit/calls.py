@@ -97,7 +97,7 @@ def check_call(code: str) -> Call:
     _check_expression(node)
     functions = {n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
     heads = {id(n.func) for n in ast.walk(node) if isinstance(n, ast.Call)}
-    asked = {id(n.args[0]): n.args[0].id for n in ast.walk(node) if _asks_for_holes(n)}
+    asked = dict(pair for n in ast.walk(node) for pair in _asked(n))
     columns = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and id(n) not in heads and id(n) not in asked}
     if not columns and not asked:
         raise _refusal(f"holds {shown(code)}, which names no column; put a column into it")
@@ -109,8 +109,12 @@ def check_call(code: str) -> Call:
     return Call(outer, frozenset(functions), frozenset(columns), width, frozenset(asked.values()))
 
 
-def _asks_for_holes(node: Any) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "missing"
+def _asked(node: ast.AST) -> list[tuple[int, str]]:
+    """The column in `missing(column)`, by the identity of its node; nothing for other nodes."""
+    match node:
+        case ast.Call(func=ast.Name(id="missing"), args=[ast.Name(id=name) as column, *_]):
+            return [(id(column), name)]
+    return []
 
 
 def _parsed(code: str) -> ast.expr:

@@ -1,6 +1,7 @@
 """Fit, the noun: posterior draws with the spec, the data and the seed that made them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from mnarkit.spec.files import from_json, read_spec
 from mnarkit.spec.spec import Spec
 from mnarkit.tables import dtypes_of, read_file, restored, write_table
 
-__all__ = ["Fit", "checked_seed", "draw_parameters", "load_fit", "stacked_draws"]
+__all__ = ["Fit", "checked_seed", "draw_parameters", "latent_draw", "load_fit", "stacked_draws"]
 
 _AGAIN = "run mnarkit fit again"
 _FILES = ("spec.yaml", "posterior.nc", "data.parquet", "fit.json")
@@ -32,8 +33,8 @@ class Fit:
     spec, data, seed : Spec, IncompleteData, int
         What was fitted to what, and the seed of the sampler.
     draws : xarray.DataTree
-        Groups `posterior`, `sample_stats`, `log_likelihood` (log p(y_seen, r | θ) of every row that says something);
-        ready for ArviZ.
+        Groups `posterior`, `sample_stats`, `log_likelihood` (log p(y_seen, r | θ) of every row that says something)
+        and, where unseen cells are sampled, `latent`; ready for ArviZ.
     notes : tuple of str
         What the result rests on and how the sampler did, in sentences.
     """
@@ -125,6 +126,13 @@ def stacked_draws(fit: Fit) -> dict[str, np.ndarray]:
     posterior = fit.draws["posterior"].to_dataset()
     arrays = {str(name): variable.values for name, variable in posterior.data_vars.items()}
     return {name: values.reshape(fit.n_draws, *values.shape[2:]) for name, values in arrays.items()}
+
+
+def latent_draw(fit: Fit, columns: Sequence[str], number: int) -> list[np.ndarray]:
+    """Sampled cells of each column in one draw of `stacked_draws`, in own units; empty where none is sampled."""
+    chain, draw = divmod(number, int(fit.draws["posterior"].sizes["draw"]))
+    held = dict(fit.draws["latent"].data_vars) if "latent" in fit.draws.children else {}
+    return [held[name].values[chain, draw] if (name := f"{c}_missing") in held else np.zeros(0) for c in columns]
 
 
 def draw_parameters(draws: dict[str, np.ndarray], layout: Layout, number: int) -> tuple[Parameters, dict[str, float]]:

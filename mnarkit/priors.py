@@ -16,6 +16,7 @@ __all__ = [
     "PriorUnit",
     "as_amount",
     "centre",
+    "is_finite_number",
     "prior_items",
     "prior_table",
 ]
@@ -33,10 +34,11 @@ PRIOR_FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "half_normal": ("sd",),
         "half_student_t": ("df", "scale"),
         "lkj": ("eta",),
+        "gamma": ("shape", "rate"),
     }
 )
 AMOUNT_FAMILIES = ("normal", "student_t", "uniform")
-_POSITIVE = frozenset({"sd", "scale", "df", "eta"})
+_POSITIVE = frozenset({"sd", "scale", "df", "eta", "shape", "rate"})
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -47,7 +49,8 @@ class Prior:
     ----------
     family : str
         `normal` (mean, sd), `student_t` (df, mean, scale), `uniform` (low, high), `half_normal` (sd),
-        `half_student_t` (df, scale) or `lkj` (eta, for a correlation matrix alone).
+        `half_student_t` (df, scale), `lkj` (eta, for a correlation matrix alone) or `gamma` (shape, rate, for degrees
+        of freedom alone).
     *values : float
         The numbers of the family, in that order.
     unit : {"sd", "raw"}
@@ -76,7 +79,7 @@ class Prior:
             raise SpecError(f"the prior family {family!r} is not known; use one of {', '.join(PRIOR_FAMILIES)}")
         if unit not in ("sd", "raw"):
             raise SpecError(f"the unit of a prior is 'sd' or 'raw', not {unit!r}")
-        if len(values) != len(names) or not all(_is_number(v) for v in values):
+        if len(values) != len(names) or not all(is_finite_number(v) for v in values):
             raise SpecError(f"a {family} prior takes {len(names)} finite numbers ({', '.join(names)}), not {values!r}")
         bad = [n for n, v in zip(names, values, strict=True) if n in _POSITIVE and not v > 0]
         if bad:
@@ -124,7 +127,7 @@ def as_amount(value: Amount, what: str) -> Amount:
         if value.family not in AMOUNT_FAMILIES:
             raise SpecError(f"{what} takes a number or a prior of {', '.join(AMOUNT_FAMILIES)}, not {value!r}")
         return value
-    if not _is_number(value):
+    if not is_finite_number(value):
         raise SpecError(f"{what} takes a finite number or a Prior, not {value!r}")
     return float(value)
 
@@ -145,7 +148,7 @@ def prior_items(priors: Mapping[str, Amount] | PriorItems | None, what: str) -> 
             raise SpecError(f"{what}: the priors are named by parameter, not by {name!r}")
         if names.count(name) > 1:
             raise SpecError(f"{what} has {names.count(name)} priors of {name!r}; give each parameter one")
-        if not isinstance(value, Prior) and not _is_number(value):
+        if not isinstance(value, Prior) and not is_finite_number(value):
             raise SpecError(f"{what}: the prior of {name!r} is a Prior or a number that fixes it, not {value!r}")
         checked.append((name, value if isinstance(value, Prior) else float(value)))
     return tuple(sorted(checked, key=lambda item: item[0]))
@@ -156,7 +159,8 @@ def prior_table[P](priors: Mapping[str, P] | tuple[tuple[str, P], ...] | None) -
     return dict(priors or ())
 
 
-def _is_number(value: object) -> bool:
+def is_finite_number(value: object) -> bool:
+    """Tell whether a value is a finite number, and not a truth value."""
     return (
         isinstance(value, (int, float, np.integer, np.floating))
         and not isinstance(value, bool)

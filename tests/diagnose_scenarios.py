@@ -32,7 +32,7 @@ class Scenario:
     true: bool
 
 
-def _line(rng, n, *, skewed=False, on_z=0.0, on_y=0.0, y_on_z=0.0):
+def line(rng, n, *, skewed=False, on_z=0.0, on_y=0.0, y_on_z=0.0):
     """y = 1 + 0.5 x + e; P(missing) by probit on x, z and y; z is not in the data model."""
     x, z = rng.normal(size=n), rng.normal(size=n)
     e = (np.exp(rng.normal(size=n)) - np.exp(0.5)) / np.sqrt((np.e - 1) * np.e) if skewed else rng.normal(size=n)
@@ -63,25 +63,25 @@ WITHOUT_Z = mk.Spec(mk.Regression("y ~ x"), mk.Selection("missing(y) ~ y + x"))
 DROPOUT = mk.Spec(mk.MvNormal("w0", "w1", "w2", "w3"), mk.Dropout("previous + current", waves=("w0", "w1", "w2", "w3")))
 
 SCENARIOS = {
-    "regression, MAR": Scenario(MAR, lambda rng: _line(rng, 2000), 2000, True),
-    "regression, MAR, n = 200": Scenario(MAR, lambda rng: _line(rng, 200), 200, True),
+    "regression, MAR": Scenario(MAR, lambda rng: line(rng, 2000), 2000, True),
+    "regression, MAR, n = 200": Scenario(MAR, lambda rng: line(rng, 200), 200, True),
     "three columns, MAR": Scenario(mk.Spec(mk.MvNormal("y1", "y2", "y3")), lambda rng: _joint(rng, 2000), 2000, True),
-    "selection, exclusion": Scenario(WITH_Z, lambda rng: _line(rng, 2000, on_z=0.5, on_y=0.5), 2000, True),
-    "selection, no exclusion": Scenario(WITHOUT_Z, lambda rng: _line(rng, 2000, on_y=0.5), 2000, True),
-    "selection, no exclusion, n = 200": Scenario(WITHOUT_Z, lambda rng: _line(rng, 200, on_y=0.5), 200, True),
+    "selection, exclusion": Scenario(WITH_Z, lambda rng: line(rng, 2000, on_z=0.5, on_y=0.5), 2000, True),
+    "selection, no exclusion": Scenario(WITHOUT_Z, lambda rng: line(rng, 2000, on_y=0.5), 2000, True),
+    "selection, no exclusion, n = 200": Scenario(WITHOUT_Z, lambda rng: line(rng, 200, on_y=0.5), 200, True),
     "dropout, 4 waves, n = 500": Scenario(DROPOUT, lambda rng: _waves(rng, 500), 500, True),
-    "log-normal errors, regression, MAR": Scenario(MAR, lambda rng: _line(rng, 2000, skewed=True), 2000, False),
+    "log-normal errors, regression, MAR": Scenario(MAR, lambda rng: line(rng, 2000, skewed=True), 2000, False),
     "log-normal errors, selection": Scenario(
-        WITH_Z, lambda rng: _line(rng, 2000, skewed=True, on_z=0.5, on_y=0.5), 2000, False
+        WITH_Z, lambda rng: line(rng, 2000, skewed=True, on_z=0.5, on_y=0.5), 2000, False
     ),
     "z (0.5 per sd) omitted from the missingness, selection": Scenario(
-        WITHOUT_Z, lambda rng: _line(rng, 2000, on_z=0.5, on_y=0.5), 2000, False
+        WITHOUT_Z, lambda rng: line(rng, 2000, on_z=0.5, on_y=0.5), 2000, False
     ),
-    "z omitted, selection, n = 200": Scenario(WITHOUT_Z, lambda rng: _line(rng, 200, on_z=0.5, on_y=0.5), 200, False),
+    "z omitted, selection, n = 200": Scenario(WITHOUT_Z, lambda rng: line(rng, 200, on_z=0.5, on_y=0.5), 200, False),
     "z omitted, MAR, z moves y by 0.3 sd": Scenario(
-        MAR, lambda rng: _line(rng, 2000, on_z=0.5, y_on_z=0.3), 2000, False
+        MAR, lambda rng: line(rng, 2000, on_z=0.5, y_on_z=0.3), 2000, False
     ),
-    "z omitted, MAR, z does not move y (no harm)": Scenario(MAR, lambda rng: _line(rng, 2000, on_z=0.5), 2000, True),
+    "z omitted, MAR, z does not move y (no harm)": Scenario(MAR, lambda rng: line(rng, 2000, on_z=0.5), 2000, True),
 }
 
 
@@ -94,7 +94,7 @@ def one(name: str, number: int) -> dict[str, object]:
         fit = mk.sample(scenario.spec, data, draws=250, tune=250, chains=2, cores=1, seed=number + 1, progress=False)
         imps = mk.impute(fit, 2, seed=number)
     began = time.perf_counter()
-    found = predictive_check(fit, pairs=200, seed=number)
+    found = predictive_check(fit, pairs=100, seed=number)
     took = time.perf_counter() - began
     table = found.table
     largest = table.loc[table["z"].abs().idxmax()]
@@ -111,21 +111,26 @@ def one(name: str, number: int) -> dict[str, object]:
 def run(folder: Path, sets: int, names: list[str] | None = None) -> pd.DataFrame:
     """All scenarios, continuing what the folder holds."""
     path = folder / "predictive.csv"
-    done = (
-        set() if not path.exists() else set(pd.read_csv(path)[["scenario", "set"]].itertuples(index=False, name=None))
-    )
+    done = rows_done(path)
     for name in names or list(SCENARIOS):
-        for number in range(sets):
-            if (name, number) in done:
-                continue
-            row = one(name, number)
-            fresh = not path.exists()
-            with path.open("a", newline="") as file:
-                writer = csv.DictWriter(file, row)
-                if fresh:
-                    writer.writeheader()
-                writer.writerow(row)
+        for number in (k for k in range(sets) if (name, k) not in done):
+            add_row(path, one(name, number))
     return pd.read_csv(path)
+
+
+def rows_done(path: Path) -> set[tuple[str, int]]:
+    """Scenario and number of the data sets that a file holds."""
+    return set(pd.read_csv(path)[["scenario", "set"]].itertuples(index=False, name=None)) if path.exists() else set()
+
+
+def add_row(path: Path, row: dict[str, object]) -> None:
+    """Append a row to a file, with a head if it is new."""
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:

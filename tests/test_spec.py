@@ -7,7 +7,7 @@ import pytest
 
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.priors import Prior, prior_table
-from mnarkit.spec.data_models import MvNormal, Regression
+from mnarkit.spec.data_models import MvNormal, Regression, Regressions
 from mnarkit.spec.missingness import MAR, Heckman, Selection
 from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
 from mnarkit.spec.spec import Spec
@@ -87,7 +87,23 @@ BAD = [
     (lambda: Regression("missing(y) ~ x"), FormulaError, "takes 'y ~ x', a column on the left, not 'missing"),
     (lambda: Regression("y ~ x + y"), FormulaError, "'y' stands on both sides of 'y ~ x [+] y'"),
     (lambda: Regression(3), FormulaError, "takes a formula as text, not 3"),
-    (lambda: Regression("y ~ x", family="poisson"), SpecError, "'poisson' is not known; Regression has 'normal'"),
+    (
+        lambda: Regression("y ~ x", family="poison"),
+        SpecError,
+        "'poison' is not known; Regression has normal, student_t",
+    ),
+    (lambda: Regression("y ~ x", bounds=(0, 1)), SpecError, "'normal' takes no bounds; those with bounds are beta"),
+    (lambda: Regression("y ~ x", "beta", bounds=(1, 0)), SpecError, "a pair of numbers .low, high., low < high"),
+    (lambda: Regression("y ~ x", "poisson", bounds=(1, 9)), SpecError, "bounds= of counts is .0, the largest count"),
+    (lambda: Regression("y ~ 0 + x", "ordinal"), FormulaError, "cutpoints of an ordinal model stand for the intercept"),
+    (lambda: Regression("y ~ x", "poisson", priors={"sd": HALF}), SpecError, "no prior 'sd'; it has coef, intercept"),
+    (lambda: Regressions(), SpecError, "one or more of Regression, not 'nothing'"),
+    (lambda: Regressions(Regression("y ~ x"), Regression("y ~ z")), SpecError, "'y' has 2 regressions"),
+    (
+        lambda: Regressions(Regression("y ~ x"), Regression("x ~ z"), Regression("z ~ y + u")),
+        SpecError,
+        "explain columns by each other: 'y' <- 'x' <- 'z' <- 'y'; take one of these predictors out",
+    ),
     (lambda: Regression("y ~ x", priors={"slope": Prior("normal", 0, 1)}), SpecError, "no prior 'slope'; it has coef"),
     (lambda: Regression("y ~ x", priors={"corr": Prior("lkj", 1)}), SpecError, "no prior 'corr'"),
     (lambda: Regression("y ~ x", priors={"sd": Prior("normal", 0, 1)}), SpecError, "residual sd is half_normal or"),
@@ -126,7 +142,7 @@ BAD = [
     (
         lambda: Spec("y ~ x"),
         SpecError,
-        r"starts with a data model, Regression\(...\), MvNormal\(...\) or Growth\(...\), not 'y ~ x'",
+        r"starts with .* Regression\(...\), Regressions\(...\), MvNormal\(...\) or Growth\(...\), not 'y ~ x'",
     ),
     (
         lambda: Spec(MODEL, SHIFT),

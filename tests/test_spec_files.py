@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.priors import Prior
-from mnarkit.spec.data_models import MvNormal, Regression
+from mnarkit.spec.data_models import MvNormal, Regression, Regressions
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.files import from_dict, from_json, from_yaml, read_spec, to_dict, to_json, to_yaml
 from mnarkit.spec.limits import Limits
@@ -62,6 +62,16 @@ SPECS = {
     "columns with odd names": Spec(
         MvNormal(*ODD_NAMES, given="arm + base"),
         *(PatternMixture(Shift(name, k - 3.5, unit="raw", predictors=("no",))) for k, name in enumerate(ODD_NAMES[1:])),
+    ),
+    "factored": Spec(
+        Regressions(
+            Regression(
+                "y ~ x + I(x**2)", family="beta", bounds=(-0.6, 1.01), priors={"spread": Prior("uniform", 0, 0.5)}
+            ),
+            Regression("x ~ z", family="negative_binomial", bounds=(0, 40)),
+            Regression("z ~ 1", family="student_t", priors={"df": Prior("gamma", 2, 0.1)}),
+        ),
+        Selection("missing(y) ~ y + I(y**2)", link="logit"),
     ),
     "logit, priors with odd names": Spec(
         MvNormal("y1", "y2", priors={"corr": Prior("lkj", 2)}),
@@ -236,7 +246,10 @@ BAD = {
     "version true": (HEAD.replace("1", "true", 1), "is a spec of version True"),
     "no model": ("mnarkit_spec: 1", "has no model; add model: {kind: Regression, formula: ...}"),
     "model text": ("mnarkit_spec: 1\nmodel: y ~ x", "model must be a mapping (name: value), not text ('y ~ x')"),
-    "no kind": ("mnarkit_spec: 1\nmodel: {formula: y ~ x}", "model has no kind; add kind: one of Regression, MvNormal"),
+    "no kind": (
+        "mnarkit_spec: 1\nmodel: {formula: y ~ x}",
+        "model has no kind; add kind: one of Regression, Regressions, MvNormal",
+    ),
     "kind": (HEAD + "missingness: [{kind: heckman}]", "missingness[0].kind 'heckman' is not known; use one of MAR, "),
     "near kind": (HEAD + "missingness: [{kind: heckman}]", "; did you mean 'Heckman'?"),
     "kind null": (HEAD + "missingness: [{kind: null}]", "missingness[0].kind None is not known"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from mnarkit.data import IncompleteData
 from mnarkit.formula import Formula, Term
+from mnarkit.spec.data_models import formulas_of
 
 __all__ = ["uncongenial", "uncongenial_with"]
 
@@ -16,7 +17,7 @@ def uncongenial(analysis: Formula, model: Any, incomplete: Iterable[str]) -> tup
     ----------
     analysis : Formula
         The analysis.
-    model : Regression or MvNormal
+    model : data model
         The data model behind the imputations.
     incomplete : iterable of str
         The columns with holes.
@@ -34,7 +35,7 @@ def uncongenial(analysis: Formula, model: Any, incomplete: Iterable[str]) -> tup
     >>> [message.split(" is ")[0] for message in uncongenial(parse("y ~ x*z"), mk.Regression("y ~ x + z"), ["y"])]
     ["'x:z'"]
     """
-    modelled, given = tuple(model.columns), tuple(model.predictors.terms)
+    modelled, given = tuple(model.columns), tuple(term for f in formulas_of(model) for term in f.terms)
     used = dict.fromkeys([str(analysis.response), *(c for term in analysis.terms for c in sorted(term.columns))])
     imputed = [column for column in used if column in modelled and column in set(incomplete)]
     if not imputed:

@@ -9,6 +9,7 @@ import pymc as pm
 import pytensor.tensor
 
 from mnarkit.build.ops import Covariance
+from mnarkit.build.priors import coefficient, location_scale, positive
 from mnarkit.families import DEFAULTS
 from mnarkit.normal.declared import Amount, free_amounts
 from mnarkit.normal.layout import Indicator, Layout
@@ -22,7 +23,6 @@ from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 
 __all__ = ["add_amounts", "add_correlation", "add_data_model", "add_indicator", "add_structure"]
 
-_NORMAL_DF = 1e8  # a Student t with so many degrees of freedom is normal to 1e-8
 # untyped: PyTensor annotates its results as variables without arithmetic, and elementwise functions as returning None
 pt: Any = pytensor.tensor
 _AMOUNT: dict[str, Any] = {"normal": pm.Normal, "student_t": pm.StudentT, "uniform": pm.Uniform}
@@ -30,12 +30,15 @@ _AMOUNT: dict[str, Any] = {"normal": pm.Normal, "student_t": pm.StudentT, "unifo
 
 def add_data_model(model: DataModel, layout: Layout, scaling: Scaling) -> tuple[Any, Any]:
     """`coef_z`, `sd_z` and, for several columns, `partial_corr_z`: (coefficients, residual covariance)."""
-    priors = {**{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")}, **prior_table(model.priors)}
+    priors = {
+        **{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")},
+        **prior_table(getattr(model, "priors", None)),
+    }
     p = len(layout.columns)
     each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]
     units = scaling.x_scale[None, :] / scaling.scale[:, None]
-    coef = _location_scale("coef_z", each, units, dims=("column_name", "term"))
-    sd = _positive("sd_z", priors["sd"], 1 / scaling.scale, dims=("column_name",))
+    coef = location_scale("coef_z", each, units, dims=("column_name", "term"))
+    sd = positive("sd_z", priors["sd"], 1 / scaling.scale, dims=("column_name",))
     if p == 1:
         return coef, (sd**2)[:, None]
     return coef, Covariance()(sd, 2 * _partial_correlations(p, priors["corr"].values[0]) - 1)
@@ -47,19 +50,22 @@ def add_structure(structure: Structure, model: DataModel, layout: Layout, scalin
     `growth_z`, `random_sd_z`, `random_corr_z` and `residual_sd_z`, or `coef_z`, `shape_z` (ρ, or partial
     autocorrelations, uniform) and `sd_z`.
     """
-    priors = {**{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")}, **prior_table(model.priors)}
+    priors = {
+        **{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")},
+        **prior_table(getattr(model, "priors", None)),
+    }
     each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]
     rows = structure.p if structure.basis is None else structure.basis.shape[1]
     units = scaling.x_scale[None, :] / scaling.scale[:rows, None]
     curve = structure.basis is not None
-    mean = _location_scale(
+    mean = location_scale(
         "growth_z" if curve else "coef_z", each, units, dims=("curve" if curve else "column_name", "term")
     )
     ones = 1 / scaling.scale if structure.by_wave else 1 / scaling.scale[:1]
     dims = ("column_name" if structure.by_wave else "common_sd",)
-    sd = _positive("residual_sd_z" if curve else "sd_z", priors["sd"], ones, dims=dims)
+    sd = positive("residual_sd_z" if curve else "sd_z", priors["sd"], ones, dims=dims)
     if curve:
-        spread = _positive("random_sd_z", priors["sd"], 1 / scaling.scale[:rows], dims=("curve",))
+        spread = positive("random_sd_z", priors["sd"], 1 / scaling.scale[:rows], dims=("curve",))
         if rows == 1:
             shape = (spread**2)[:, None]
         else:
@@ -81,25 +87,6 @@ def _partial_correlations(p: int, eta: float, name: str = "partial_corr_z") -> A
     return pm.Beta(name, a, a, shape=len(columns))
 
 
-def _location_scale(name: str, priors: list[Prior], units: np.ndarray, *, dims: Sequence[str | None]) -> Any:
-    """Coefficients with normal or Student t priors, one for each along the last axis, in standardised units."""
-    raw = np.array([p.unit == "raw" for p in priors])
-    factor: Any = pm.Data(f"{name}_unit", np.where(raw, units, 1.0)) if raw.any() else 1.0
-    mean = np.array([p.values[-2] for p in priors]) * factor
-    scale = np.array([p.values[-1] for p in priors]) * factor
-    if all(p.family == "normal" for p in priors):
-        return pm.Normal(name, mu=mean, sigma=scale, dims=dims)
-    df = np.array([p.values[0] if p.family == "student_t" else _NORMAL_DF for p in priors])
-    return pm.StudentT(name, nu=df, mu=mean, sigma=scale, dims=dims)
-
-
-def _positive(name: str, prior: Prior, units: np.ndarray, *, dims: Sequence[str | None]) -> Any:
-    factor: Any = pm.Data(f"{name}_unit", units) if prior.unit == "raw" else 1.0
-    if prior.family == "half_normal":
-        return pm.HalfNormal(name, sigma=prior.values[0] * factor, dims=dims)
-    return pm.HalfStudentT(name, nu=prior.values[0], sigma=prior.values[1] * factor, dims=dims)
-
-
 def add_indicator(
     belief: Selection | Heckman | Dropout | SharedParameter,
     indicator: Indicator,
@@ -118,11 +105,11 @@ def add_indicator(
     back: Any = pm.Data(f"{indicator.name}_map", own_units_map(indicator, scaling, k))
     if not priors:
         only = [p for p in each if isinstance(p, Prior)]
-        beta = _location_scale(f"{indicator.name}_z", only, units, dims=(f"{indicator.name}_term",))
+        beta = location_scale(f"{indicator.name}_z", only, units, dims=(f"{indicator.name}_term",))
         beta = beta / _sd_of_terms(indicator, each, random)
         return beta, back @ beta
     numbered = zip(indicator.terms, each, units, strict=True)
-    beta = pt.stack([_coefficient(f"{indicator.name}_{t}_z", p, u) for t, p, u in numbered])
+    beta = pt.stack([coefficient(f"{indicator.name}_{t}_z", p, u) for t, p, u in numbered])
     beta = beta / _sd_of_terms(indicator, each, random)
     for i, (term, prior) in enumerate(zip(indicator.terms, each, strict=True)):
         if term == "Intercept" and not isinstance(prior, Prior):  # fixed, raw: take off what the slopes carry there
@@ -141,20 +128,6 @@ def _sd_of_terms(indicator: Indicator, priors: Sequence[Prior | float], random: 
         of_one = name in RANDOM_TERMS and isinstance(prior, Prior) and prior.unit == "sd"
         made.append(sd[RANDOM_TERMS.index(name)] if of_one else pt.as_tensor(1.0))
     return pt.stack(made)
-
-
-def _coefficient(name: str, prior: Prior | float, unit: float) -> Any:
-    raw = not isinstance(prior, Prior) or prior.unit == "raw"
-    factor: Any = pm.Data(f"{name}_unit", np.asarray(unit)) if raw else 1.0
-    if not isinstance(prior, Prior):
-        return pt.as_tensor(prior) * factor
-    a, b = prior.values[-2] * factor, prior.values[-1] * factor
-    match prior.family:
-        case "uniform":
-            return pm.Uniform(name, a, b)
-        case "student_t":
-            return pm.StudentT(name, nu=prior.values[0], mu=a, sigma=b)
-    return pm.Normal(name, mu=a, sigma=b)
 
 
 @singledispatch

@@ -8,6 +8,7 @@ import pymc as pm
 import pytensor.tensor
 
 from mnarkit.build.blocks import add_amounts, add_correlation, add_data_model, add_indicator, add_structure
+from mnarkit.build.factored import build_factored
 from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
 from mnarkit.errors import SpecError
@@ -18,6 +19,7 @@ from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.normal.scaling import Scaling, standardise
 from mnarkit.normal.structure import from_partial
 from mnarkit.spec.check import check
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.spec import Spec, require_spec
 
@@ -71,6 +73,8 @@ def build(spec: Spec, df: object) -> pm.Model:
     ['coef_z', 'sd_z', 'missing_lwage_z']
     """
     require_spec(spec)
+    if engine_of(spec).name == "factored":
+        return build_factored(spec, IncompleteData.of(df)).model
     if spec.restriction is not None:
         raise SpecError(f"{spec.restriction} is drawn exactly by mk.sample(spec, df), without a PyMC model")
     return build_parts(spec, IncompleteData.of(df)).model

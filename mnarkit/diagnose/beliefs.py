@@ -27,45 +27,50 @@ class Carrier:
         Of its belief among `spec.selections`.
     column : str
         The modelled column that it is about.
+    term : str
+        Its term in the model of the indicator.
     """
 
     name: str
     position: int
     column: str
+    term: str
 
 
 def carriers(spec: Spec, data: IncompleteData) -> tuple[Carrier, ...]:
     """List the coefficients through which unseen values move an indicator."""
     holed = {c for c in spec.model.columns if not data.seen(c).all()}
     return tuple(
-        Carrier(name, k, column) for k, belief in enumerate(spec.selections) for name, column in _of(belief, holed)
+        Carrier(name, k, column, term)
+        for k, belief in enumerate(spec.selections)
+        for name, column, term in _of(belief, holed)
     )
 
 
 @singledispatch
-def _of(belief: Any, holed: set[str]) -> list[tuple[str, str]]:
+def _of(belief: Any, holed: set[str]) -> list[tuple[str, str, str]]:
     return []
 
 
 @_of.register
-def _(belief: Selection, holed: set[str]) -> list[tuple[str, str]]:
+def _(belief: Selection, holed: set[str]) -> list[tuple[str, str, str]]:
     column = belief.columns[0]
     terms = [(t.name, sorted(t.columns & holed)) for t in parse(belief.formula).terms if t.columns & holed]
-    return [(f"missing_{column}[{name.strip('`')}]", read[0]) for name, read in terms]
+    return [(f"missing_{column}[{name.strip('`')}]", read[0], name.strip("`")) for name, read in terms]
 
 
 @_of.register
-def _(belief: Heckman, holed: set[str]) -> list[tuple[str, str]]:
-    return [(f"rho_{belief.columns[0]}", belief.columns[0])]
+def _(belief: Heckman, holed: set[str]) -> list[tuple[str, str, str]]:
+    return [(f"rho_{belief.columns[0]}", belief.columns[0], "rho")]
 
 
 @_of.register
-def _(belief: Dropout, holed: set[str]) -> list[tuple[str, str]]:
+def _(belief: Dropout, holed: set[str]) -> list[tuple[str, str, str]]:
     if not belief.reads[1]:
         return []
     if CURRENT in belief.by_wave:
-        return [(f"dropout[{CURRENT}[{w}]]", w) for w in belief.waves[1:]]
-    return [(f"dropout[{CURRENT}]", belief.waves[-1])]
+        return [(f"dropout[{CURRENT}[{w}]]", w, f"{CURRENT}[{w}]") for w in belief.waves[1:]]
+    return [(f"dropout[{CURRENT}]", belief.waves[-1], CURRENT)]
 
 
 def late_amounts(spec: Spec, data: IncompleteData) -> dict[str, bool]:

@@ -6,6 +6,8 @@ import pandas as pd
 
 from mnarkit.diagnose.beliefs import carriers, late_amounts
 from mnarkit.diagnose.diagnosis import Diagnosis
+from mnarkit.diagnose.identification import identify
+from mnarkit.diagnose.identified import identification_findings
 from mnarkit.diagnose.imputed import imputation_findings
 from mnarkit.diagnose.influence import influence_findings, influence_of
 from mnarkit.diagnose.outside import outside_findings
@@ -22,8 +24,8 @@ __all__ = ["diagnose"]
 _FEWEST = 20
 
 
-def diagnose(fit: Fit, *, m: int = 20, pairs: int = 200, seed: int | None = None) -> Diagnosis:
-    """Check a fit: its sampler, imputations, predictions, and the rows that move what carries its belief.
+def diagnose(fit: Fit, *, m: int = 20, pairs: int = 100, seed: int | None = None) -> Diagnosis:
+    """Check a fit: its sampler, imputations, predictions, what told its parameters, and which rows move its belief.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def diagnose(fit: Fit, *, m: int = 20, pairs: int = 200, seed: int | None = None
     >>> wages = mk.load_dataset("wages")
     >>> fit = mk.sample(mk.Spec(mk.Regression("lwage ~ educ")), wages, draws=300, chains=2, seed=1, progress=False)
     >>> mk.diagnose(fit, seed=2).to_frame()["check"].unique().tolist()
-    ['sampler', 'imputations', 'predictive']
+    ['sampler', 'imputations', 'predictive', 'identification']
     """
     if not isinstance(fit, Fit):
         raise SpecError(f"diagnose takes a Fit from mk.sample, not {type(fit).__name__}")
@@ -63,6 +65,7 @@ def diagnose(fit: Fit, *, m: int = 20, pairs: int = 200, seed: int | None = None
         warnings.simplefilter("ignore", MnarkitWarning)  # said among the findings
         imputations = impute(fit, m, seed=seed)
     predictive = predictive_check(fit, pairs=pairs, seed=seed)
+    identified = identify(fit, seed=seed)
     names = _movable(fit)
     influence = influence_of(fit, names) if names and "log_likelihood" in fit.draws.children else pd.DataFrame()
     findings = (
@@ -70,9 +73,10 @@ def diagnose(fit: Fit, *, m: int = 20, pairs: int = 200, seed: int | None = None
         *imputation_findings(imputations),
         *predictive_findings(predictive, fit.spec),
         *(outside_findings(fit, imputations) if predictive is not None else ()),
+        *identification_findings(identified, fit),
         *(influence_findings(fit, names, influence) if len(influence) else ()),
     )
-    return Diagnosis(fit, findings, imputations, predictive, influence, seed)
+    return Diagnosis(fit, findings, imputations, predictive, identified, influence, seed)
 
 
 def _movable(fit: Fit) -> list[str]:

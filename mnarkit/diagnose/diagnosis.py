@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mnarkit.diagnose.finding import Finding, findings_frame
+from mnarkit.diagnose.identification import Identified
 from mnarkit.diagnose.predictive import Predictive
 from mnarkit.diagnose.text import page
 from mnarkit.fit import Fit
@@ -27,6 +28,8 @@ class Diagnosis:
         Those that were compared with the recorded values.
     predictive : Predictive or None
         Tables drawn from the model beside this one, statistic by statistic; None where an engine draws none.
+    identification : Identified or None
+        What told each parameter; None for models that are not of the extended normal.
     influence : DataFrame
         `parameter row index change draws`, the row that moves a parameter of the belief most first; empty under MAR.
     seed : int
@@ -37,6 +40,7 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     imputations: Imputations
     predictive: Predictive | None
+    identification: Identified | None
     influence: pd.DataFrame
     seed: int
 

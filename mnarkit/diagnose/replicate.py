@@ -19,10 +19,17 @@ from mnarkit.normal.hazard import leaving_wave
 from mnarkit.normal.layout import Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import kernel_parameters
 from mnarkit.spec.data_models import Growth, MvNormal, Regression
+from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
+from mnarkit.spec.missingness import MAR, Heckman, Selection
+from mnarkit.spec.pattern_mixture import PatternMixture, Scale, Shift
+from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
 
-__all__ = ["Replicator", "hidden_holes", "replicator_of"]
+__all__ = ["Replicator", "hidden_holes", "is_plain", "replicator_of"]
+
+_KNOWN = (MAR, Selection, Heckman, Dropout, PatternMixture, Reference)
 
 
 class Replicator(Protocol):
@@ -64,10 +71,27 @@ def _(model: Any, fit: Fit) -> Replicator | None:
         return None  # who dies, and when, has no model
     if any(term.holes for belief in fit.spec.selections for term in parse(belief.formula).terms):
         return None  # indicators that read others are drawn one after the other, which is not written
+    if not is_plain(fit):
+        return None
     table = fitted_table(fit.spec, fit.data)
     layout = lay_out(fit.spec, table, designs_of(fit.spec, table))
     rows = kernel_data(layout, keep_empty_rows=True, products=False)
     return _Normal(stacked_draws(fit), layout, rows, _hidden(layout))
+
+
+def is_plain(fit: Fit) -> bool:
+    """Whether a fit is of the extended normal with beliefs that are replicated here.
+
+    Not with random terms in an indicator, limits, deaths, indicators that depend on others, restrictions, odds ratios.
+    """
+    amounts = [c for b in fit.spec.pattern_mixtures for c in b.components]
+    known = all(isinstance(b, _KNOWN) for b in fit.spec.missingness)
+    if engine_of(fit.spec).name != "normal" or not known or not all(isinstance(c, (Shift, Scale)) for c in amounts):
+        return False
+    table = fitted_table(fit.spec, fit.data)
+    layout = lay_out(fit.spec, table, designs_of(fit.spec, table))
+    others = any(i.beside or any(t.startswith("missing(") for t in i.terms) for i in layout.indicators)
+    return not layout.hidden and layout.bounds is None and layout.death is None and not others
 
 
 def hidden_holes(spec: Spec, data: IncompleteData) -> np.ndarray:

@@ -25,6 +25,7 @@ from mnarkit.normal.structure import structure_of
 from mnarkit.spec.bounds import limits_said
 from mnarkit.spec.check import check, check_beliefs, identification, named_columns
 from mnarkit.spec.death import death_said
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.propensities import orthants
 from mnarkit.spec.spec import Spec, require_spec
@@ -124,6 +125,11 @@ def em(
     (428, True)
     """
     require_spec(spec)
+    engine = engine_of(spec)
+    if engine.name == "factored":
+        raise SpecError(
+            f"mk.em maximises the likelihood of jointly normal columns, and {engine.because}; use mk.sample(spec, df)"
+        )
     _check_settings(tol, max_iter, criterion, method, {"accelerate": accelerate, "progress": progress})
     if spec.restriction is not None:
         raise SpecError(

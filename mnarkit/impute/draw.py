@@ -10,6 +10,7 @@ import numpy as np
 from mnarkit.data import IncompleteData
 from mnarkit.errors import ConvergenceWarning, SpecError
 from mnarkit.fit import Fit, checked_seed, draw_parameters, stacked_draws
+from mnarkit.impute.factored import impute_factored
 from mnarkit.impute.imputations import Imputations
 from mnarkit.normal.amounts import move
 from mnarkit.normal.conditional import draw_unseen
@@ -21,6 +22,7 @@ from mnarkit.priors import Prior
 from mnarkit.spec.bounds import present_cells
 from mnarkit.spec.check import check_late, check_rows
 from mnarkit.spec.death import dead_cells
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
@@ -85,6 +87,10 @@ def impute(
     """
     _check_m(fit, m)
     late = _late(under)
+    if engine_of(fit.spec).name == "factored":
+        rows, seed = fit.data if data is None else IncompleteData.of(data), checked_seed(seed)
+        cells = impute_factored(fit, rows, late, seed, draw_order(fit.n_draws, m))
+        return Imputations(rows, cells, fit.spec, late, seed, m)
     rows = fit.data if data is None else _other_rows(fit, data)
     check_late(fit.spec, late, rows, holes_needed=data is None)
     _warn_whole_numbers(fit.spec, rows)

@@ -124,8 +124,10 @@ def numbered(frame: pd.DataFrame, k: int) -> pd.DataFrame:
 
 
 def _fill(column: pd.Series, holes: np.ndarray, values: np.ndarray) -> pd.Series:
-    """Fill the holes; recorded cells keep their bits, whole numbers and booleans become floating, as draws are."""
+    """Fill the holes; recorded cells keep their bits, draws of a continuous family make whole numbers floating."""
     dtype = column.dtype
+    if values.dtype.kind in "Obi" and not (isinstance(dtype, np.dtype) and dtype.kind == "f"):
+        return _fill_levels(column, holes, values)
     if isinstance(dtype, np.dtype):
         filled = column.to_numpy(copy=True)
         filled[holes] = values
@@ -134,6 +136,13 @@ def _fill(column: pd.Series, holes: np.ndarray, values: np.ndarray) -> pd.Series
     floating: pd.Series = column.copy() if numpy_dtype.kind == "f" else column.astype(_floating(dtype))
     floating.iloc[np.flatnonzero(holes)] = values.astype(numpy_dtype if numpy_dtype.kind == "f" else float)
     return floating
+
+
+def _fill_levels(column: pd.Series, holes: np.ndarray, values: np.ndarray) -> pd.Series:
+    """Fill levels, truth values and counts: the column keeps its dtype."""
+    filled = column.copy()
+    filled.iloc[np.flatnonzero(holes)] = values.tolist() if values.dtype.kind == "O" else values
+    return filled
 
 
 def _floating(dtype: object) -> Literal["double[pyarrow]", "Float64"]:

@@ -77,7 +77,10 @@ def amount_map(amounts: tuple[Amount, ...], starts: dict[str, int]) -> dict[str,
 
 
 def _data_model(model: DataModel, layout: Layout, scaling: Scaling) -> list[Block]:
-    priors = {**{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")}, **prior_table(model.priors)}
+    priors = {
+        **{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")},
+        **prior_table(getattr(model, "priors", None)),
+    }
     each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]
     structure, p, eta = layout.structure, len(layout.columns), priors["corr"].values[0]
     rows = p if structure is None or structure.basis is None else structure.basis.shape[1]

@@ -8,10 +8,12 @@ import lazy_loader
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
+from mnarkit.factored.check import check_factored
 from mnarkit.fit import Fit, checked_seed
 from mnarkit.normal.layout import designs_of, lay_out
 from mnarkit.sample.convergence import troubles
 from mnarkit.sample.direct import draw_directly
+from mnarkit.sample.factored import sample_factored
 from mnarkit.sample.loglik import add_loglik
 from mnarkit.sample.restricted import draw_restricted
 from mnarkit.sample.settings import Drawn, Settings
@@ -20,6 +22,7 @@ from mnarkit.sample.tidy import tree_of
 from mnarkit.spec.bounds import limits_said
 from mnarkit.spec.check import check, identification
 from mnarkit.spec.death import death_said
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.propensities import orthants
 from mnarkit.spec.spec import Spec, require_spec
@@ -28,7 +31,7 @@ __all__ = ["sample"]
 
 # PyMC takes seconds to import; what is sampled directly does without it
 _compiled: Callable[[str], Any] = lazy_loader.attach(
-    "mnarkit.sample", submod_attrs={"compiled": ["draw_through_pymc"]}
+    "mnarkit.sample", submod_attrs={"compiled": ["draw_from_model", "draw_through_pymc"]}
 )[0]
 
 
@@ -93,10 +96,14 @@ def sample(
     require_spec(spec)
     settings = Settings(draws, tune, chains, cores, target_accept, checked_seed(seed), progress)
     data = IncompleteData.of(df)
-    check(spec, data)
+    factored = engine_of(spec).name == "factored"
+    (check_factored if factored else check)(spec, data)
     rests = identification(spec)
     for sentence in rests:
         warnings.warn(sentence, IdentificationWarning, stacklevel=2)
+    if factored:
+        drawn = None if model is None else _compiled("draw_from_model")(model, {}, settings)
+        return sample_factored(spec, data, settings, rests, drawn)
     if spec.restriction is not None:
         return _restricted(spec, data, settings, model)
     drawn = _draw(spec, data, settings, model)

@@ -7,13 +7,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from mnarkit.condition import condition
+from mnarkit.elicit import Elicited
 from mnarkit.errors import SpecError
 from mnarkit.priors import Amount, Prior, as_amount
 
 __all__ = ["Declared", "Parameter", "carried", "check_declaration", "columns_of", "parameters_of", "said", "tail"]
 
 type Level = str | float | bool
-type EachWave = Amount | tuple[Amount, ...]
+type EachWave = Amount | Elicited | tuple[Amount | Elicited, ...]
 type Declared = EachWave | tuple[tuple[Level, EachWave], ...] | Mapping[Any, EachWave]
 
 MEANINGS = ("prediction", "model")
@@ -153,12 +154,36 @@ def _each_wave(given: Any, columns: tuple[str, ...], where: str) -> EachWave:
             )
         given = tuple(given[c] for c in columns)
     if not isinstance(given, (tuple, list)):
-        return as_amount(given, where)
+        return as_amount(_prior_of(given), where)
     if len(given) != len(columns) or len(columns) == 1:
         raise SpecError(
             f"{where} has {len(given)} amounts for {len(columns)} columns; give one number, or one for each"
         )
-    return tuple(as_amount(value, f"{where} at {c!r}") for c, value in zip(columns, given, strict=True))
+    return tuple(as_amount(_prior_of(value), f"{where} at {c!r}") for c, value in zip(columns, given, strict=True))
+
+
+def _prior_of(value: Any) -> Any:
+    return value.prior if isinstance(value, Elicited) else value
+
+
+def elicited_unit(amount: Any, unit: str | None, what: str) -> str | None:
+    """The unit in which amounts were elicited; the one given where none was.
+
+    Raises
+    ------
+    SpecError
+        Two units.
+    """
+    units = {one.unit for one in _leaves(amount) if isinstance(one, Elicited)} | ({unit} if unit is not None else set())
+    if len(units) > 1:
+        raise SpecError(f"{what} has amounts in {' and in '.join(sorted(units))}; say all in one unit")
+    return units.pop() if units else None
+
+
+def _leaves(amount: Any) -> list[Any]:
+    if isinstance(amount, Mapping):
+        amount = list(amount.values())
+    return [leaf for one in amount for leaf in _leaves(one)] if isinstance(amount, (tuple, list)) else [amount]
 
 
 def _correlation(component: Component, what: str) -> float:
@@ -208,7 +233,7 @@ def _waves_said(each: EachWave, columns: tuple[str, ...]) -> str:
     return ", ".join(f"{_say(value)} at {c}" for c, value in zip(columns, each, strict=True))
 
 
-def _say(amount: Amount) -> str:
+def _say(amount: Amount | Elicited) -> str:
     return f"{amount:g}" if isinstance(amount, float) else repr(amount)
 
 

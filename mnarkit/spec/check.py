@@ -7,7 +7,7 @@ import numpy as np
 from mnarkit.condition import condition
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
-from mnarkit.formula import Formula, design, parse
+from mnarkit.formula import design, parse
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.bounds import check_limits, measured_table, present_cells
 from mnarkit.spec.check_amounts import check_amounts, check_model_amounts
@@ -15,10 +15,11 @@ from mnarkit.spec.check_dropout import check_dropout, dropout_identified
 from mnarkit.spec.check_restriction import monotone_lengths
 from mnarkit.spec.check_shared import check_shared, shared_identified
 from mnarkit.spec.collinear import check_undetermined, full_rank
-from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.data_models import DataModel, formulas_of, regression_of
 from mnarkit.spec.death import check_death, death_waves, still_there
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
+from mnarkit.spec.exclusions import exclusions_of
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.propensities import check_propensities
@@ -135,7 +136,7 @@ def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None
 
 def named_columns(spec: Spec) -> list[str]:
     """List the columns of the table that a spec names."""
-    formulas = [spec.model.predictors, *(parse(b.formula) for b in spec.selections)]
+    formulas = [*formulas_of(spec.model), *(parse(b.formula) for b in spec.selections)]
     wheres = [c.where for c in (*spec.amounts, *spec.limits) if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
     waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
@@ -238,8 +239,8 @@ def _identified_by(belief: Selection | Heckman | Dropout | SharedParameter, mode
 
 def _identified(belief: Selection | Heckman, model: DataModel) -> str:
     column = belief.columns[0]
-    data_model, indicator = _seen_columns(model.predictors, model), _seen_columns(parse(belief.formula), model)
-    others = {c for c in model.columns if c != column}
+    own = regression_of(model, column)
+    others = {c for c in own.columns if c != column}
     read = {c for t in parse(belief.formula).terms for c in t.columns}
     if not isinstance(belief, Heckman) and column not in read:
         tail = " (given the unseen values of the other columns that it reads)" if read & others else ""
@@ -249,17 +250,17 @@ def _identified(belief: Selection | Heckman, model: DataModel) -> str:
     if fixed is not None and not isinstance(fixed, Prior):
         what = "rho" if isinstance(belief, Heckman) else f"the coefficient of {column}"
         return f"{belief.formula!r} has {what} fixed at {fixed:g}: it is declared, and the data cannot test it"
-    excluded = sorted(indicator - data_model)
-    # given y, a Heckman propensity still moves with what predicts y, but not with the other modelled columns
-    shadow = sorted(others if isinstance(belief, Heckman) else (data_model | others) - indicator - read)
-    rests = [f"(i) {_list(excluded)} moving the indicator and not {column} (exclusion)"] if excluded else []
-    if shadow:
-        rests.append(f"(ii) {_list(shadow)} moving {column} and, given {column}, not the indicator (shadow variable)")
+    left = exclusions_of(belief, model)
+    rests = [f"(i) {_list(left.excluded)} moving the indicator and not {column} (exclusion)"] if left.excluded else []
+    if left.shadow:
+        rests.append(
+            f"(ii) {_list(left.shadow)} moving {column} and, given {column}, not the indicator (shadow variable)"
+        )
     if not rests:
         what = (
             "the normal shape of the errors"
             if isinstance(belief, Heckman)
-            else f"the normal shape of {column} and the {belief.link} link"
+            else f"the {getattr(own, 'family', 'normal')} shape of {column} and the {belief.link} link"
         )
         return (
             f"{belief.formula!r} is identified by (iii) {what} alone, which the data can hardly check; "
@@ -267,10 +268,6 @@ def _identified(belief: Selection | Heckman, model: DataModel) -> str:
         )
     tested = "neither can be tested with the data" if len(rests) > 1 else "the data cannot test that"
     return f"{belief.formula!r} is identified by {' and '.join(rests)}; {tested}"
-
-
-def _seen_columns(formula: Formula, model: DataModel) -> set[str]:
-    return {c for t in formula.terms for c in t.columns} - set(model.columns)
 
 
 def _list(names: Iterable[str]) -> str:

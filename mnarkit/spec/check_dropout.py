@@ -9,6 +9,7 @@ from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.collinear import full_rank
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
+from mnarkit.spec.exclusions import exclusions_of
 from mnarkit.spec.shared import SharedParameter
 
 __all__ = [
@@ -154,9 +155,8 @@ def dropout_identified(belief: Dropout, model: DataModel) -> str:
     if fixed:
         name, value = next(iter(fixed.items()))
         return f"{shown} has the coefficient of {name} fixed at {value:g}: it is declared, and the data cannot test it"
-    hazard = {c for t in belief.parsed.terms for c in t.columns} - {CURRENT, PREVIOUS}
-    data_model = {c for t in model.predictors.terms for c in t.columns}
-    excluded, shadow = sorted(hazard - data_model), sorted(data_model - hazard)
+    left = exclusions_of(belief, model)
+    excluded, shadow = left.excluded, left.shadow
     rests = [f"{', '.join(excluded)} moving leaving and not the values (exclusion)"] if excluded else []
     rests += [f"{', '.join(shadow)} moving the values and, given them, not leaving (shadow variable)"] if shadow else []
     if not belief.reads[0]:

@@ -7,72 +7,13 @@ from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
 from mnarkit.spec.growth import Growth
 from mnarkit.spec.model_priors import Priors, model_priors
+from mnarkit.spec.regressions import Regression, Regressions, read_formula
 
-__all__ = ["DataModel", "Growth", "MvNormal", "Regression"]
+__all__ = ["DataModel", "Growth", "MvNormal", "Regression", "Regressions", "formulas_of", "regression_of"]
 
 type Covariance = Literal["UN", "CS", "CSH", "AR(1)", "ARH(1)", "TOEP", "TOEPH"]
 
 COVARIANCES = ("UN", "CS", "CSH", "AR(1)", "ARH(1)", "TOEP", "TOEPH")
-
-
-@dataclass(frozen=True, slots=True)
-class Regression:
-    """y_i = x_i' β + ε_i, ε_i ~ N(0, σ²): one incomplete response, fully seen predictors.
-
-    Parameters
-    ----------
-    formula : str
-        `"y ~ x1 + x2"`; the closed list of functions is in `mnarkit.formula`.
-    family : {"normal"}
-        The family of the response.
-    priors : mapping of str to Prior, optional
-        For `coef` (all slopes), `intercept` and `sd`; by default normal(0, 10), normal(0, 10) and
-        half_student_t(3, 2.5) on the standardised columns.
-
-    Raises
-    ------
-    FormulaError
-        The formula cannot be read or has no response.
-    SpecError
-        An unknown family or prior.
-
-    Examples
-    --------
-    >>> import mnarkit as mk
-    >>> mk.Regression("lwage ~ educ + exper").columns
-    ('lwage',)
-    """
-
-    formula: str
-    family: Literal["normal"] = "normal"
-    priors: Priors = None
-
-    def __post_init__(self) -> None:
-        parsed = _text_formula(self.formula, "Regression")
-        if parsed.kind != "value":
-            raise FormulaError(f"Regression takes 'y ~ x', a column on the left, not {self.formula!r}")
-        used = {column for term in parsed.terms for column in term.columns}
-        if parsed.response in used:
-            raise FormulaError(
-                f"{parsed.response!r} stands on both sides of {self.formula!r}; leave it out on the right"
-            )
-        if self.family != "normal":
-            raise SpecError(f"the family {self.family!r} is not known; Regression has 'normal'")
-        object.__setattr__(self, "formula", parsed.text)
-        object.__setattr__(self, "priors", model_priors(self.priors, "Regression", without=("corr",)))
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The modelled columns: the response alone."""
-        return (str(parse(self.formula).response),)
-
-    @property
-    def predictors(self) -> Formula:
-        """The right-hand side."""
-        return parse(self.formula)
-
-    def __str__(self) -> str:
-        return f"{self.formula}, normal residuals"
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -115,7 +56,7 @@ class MvNormal:
         twice = sorted({c for c in columns if columns.count(c) > 1})
         if twice:
             raise SpecError(f"MvNormal names {twice[0]!r} {columns.count(twice[0])} times; name each column once")
-        parsed = _text_formula(given, "given")
+        parsed = read_formula(given, "given")
         if parsed.kind is not None:
             raise FormulaError(f"given= takes a right-hand side such as 'arm + base', not {given!r}")
         both = sorted({c for term in parsed.terms for c in term.columns} & set(columns))
@@ -141,10 +82,16 @@ class MvNormal:
         return f"({', '.join(self.columns)}) jointly normal{given}{shape}"
 
 
-type DataModel = Regression | MvNormal | Growth
+type DataModel = Regression | Regressions | MvNormal | Growth
 
 
-def _text_formula(text: object, what: str) -> Formula:
-    if not isinstance(text, str):
-        raise FormulaError(f"{what} takes a formula as text, not {text!r}")
-    return parse(text)
+def formulas_of(model: DataModel) -> tuple[Formula, ...]:
+    """List the right-hand sides of a data model, one for each regression."""
+    return tuple(r.predictors for r in model.regressions) if isinstance(model, Regressions) else (model.predictors,)
+
+
+def regression_of(model: DataModel, column: str) -> DataModel:
+    """Give the regression of a modelled column, or the joint model that it stands in."""
+    if not isinstance(model, Regressions):
+        return model
+    return next(r for r in model.regressions if r.columns[0] == column)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mnarkit.errors import SpecError
 from mnarkit.priors import Amount, Prior
-from mnarkit.spec.data_models import Growth, MvNormal, Regression
+from mnarkit.spec.data_models import Growth, MvNormal, Regression, Regressions
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import VERSION, to_dict, to_json, to_yaml
 from mnarkit.spec.limits import Limits
@@ -24,9 +24,10 @@ from mnarkit.spec.text import MAX_BYTES, parse_json, parse_yaml
 
 __all__ = ["from_dict", "from_json", "from_yaml", "read_spec", "to_dict", "to_json", "to_yaml"]
 
-_MODELS = (Regression, MvNormal, Growth)
+_MODELS = (Regression, Regressions, MvNormal, Growth)
 _BELIEFS = (MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference, Limits)
 _COMPONENTS = (Shift, Scale, OddsRatio, Restriction)
+_SPREAD = {MvNormal: "columns", Growth: "columns", Regressions: "regressions", PatternMixture: "components"}
 _FILE_KEYS = ("mnarkit_spec", "because", "model", "missingness")
 _NAMES = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true/false"}
 
@@ -157,7 +158,7 @@ def _construct(cls: type, content: Mapping[str, Any], at: _At) -> Any:
         if name not in content:
             raise at.error(f"has no {name}; {cls.__name__} needs {', '.join(needed)}")
     values = {name: _FIELDS[name](value, at.field(name)) for name, value in content.items()}
-    spread = values.pop({MvNormal: "columns", Growth: "columns", PatternMixture: "components"}.get(cls, ""), ())
+    spread = values.pop(_SPREAD.get(cls, ""), ())
     return _build(lambda: cls(*spread, **values), at)
 
 
@@ -281,6 +282,8 @@ def _priors(value: object, at: _At) -> dict[str, Amount]:
 _FIELDS: Mapping[str, Callable[[object, _At], Any]] = {
     "formula": _text,
     "family": _text,
+    "bounds": _numbers,
+    "regressions": _list_of((Regression,)),
     "given": _text,
     "link": _text,
     "column": _text_or_texts,

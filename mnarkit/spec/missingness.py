@@ -105,7 +105,7 @@ class Selection:
         column = self.columns[0]
         return (
             f"P({column} missing) follows {self.formula!r} with a {self.link} link, the unseen values of {column} "
-            f"included, and {column} is normal given its predictors also where it is unseen"
+            f"included, and the data model of {column} given its predictors holds also where it is unseen"
         )
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from mnarkit.spec.amounts import Declared, check_declaration, columns_of, refuse_numbers, said, tail
+from mnarkit.spec.amounts import Declared, check_declaration, columns_of, elicited_unit, refuse_numbers, said, tail
 
 __all__ = ["OddsRatio"]
 
@@ -51,6 +51,7 @@ class OddsRatio:
     corr: float | None = None
 
     def __post_init__(self) -> None:
+        elicited_unit((self.amount, ()), "log odds ratio", f"the odds ratio of {self.column!r}")
         check_declaration(self, "OddsRatio")
         message = f"the odds ratio of {self.column!r} is a number above 0, not {{:g}} (a Prior is of its logarithm)"
         refuse_numbers(self, lambda amount: amount <= 0, message)

@@ -1,10 +1,10 @@
 """Pattern mixtures: how far unseen values lie from what MAR says, as declared amounts."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from mnarkit.errors import SpecError
-from mnarkit.spec.amounts import Declared, check_declaration, columns_of, refuse_numbers, said, tail
+from mnarkit.spec.amounts import Declared, check_declaration, columns_of, elicited_unit, refuse_numbers, said, tail
 from mnarkit.spec.odds_ratio import OddsRatio
 from mnarkit.spec.restriction import Restriction
 
@@ -24,7 +24,7 @@ class Shift:
     ----------
     column : str or tuple of str
         A modelled column with holes, or several: waves, in their order.
-    amount : float, Prior, sequence or mapping
+    amount : float, Prior, Elicited, sequence or mapping
         How far, in `unit`; negative is lower. For several columns one for all of them, or one for each (a sequence in
         their order, or a mapping by their names). With `by`, a mapping from level to any of these.
     unit : {"sd", "sd_observed", "raw", "percent"}
@@ -86,6 +86,8 @@ class Shift:
     corr: float | None = None
 
     def __post_init__(self) -> None:
+        unit: Any = elicited_unit(self.amount, self.unit, f"the shift of {self.column!r}")
+        object.__setattr__(self, "unit", unit)
         if self.unit not in UNITS:
             given = "no unit" if self.unit is None else f"the unit {self.unit!r}"
             raise SpecError(f"the shift of {self.column!r} has {given}; say unit= one of {', '.join(map(repr, UNITS))}")
@@ -145,6 +147,7 @@ class Scale:
     corr: float | None = None
 
     def __post_init__(self) -> None:
+        elicited_unit(self.amount, self.unit, f"the scale of {self.column!r}")
         check_declaration(self, "Scale")
         _check_model(self, "Scale")
         if self.cumulative and self.of == "model":

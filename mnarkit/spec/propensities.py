@@ -35,7 +35,8 @@ def check_propensities(spec: Spec, data: IncompleteData) -> None:
     if many.any():
         raise SpecError(
             f"{int(many.sum())} rows have unseen values in more than {_MOST_TOGETHER} models of indicators or limits "
-            f"({names}), whose joint probability is not integrated well enough; leave a column's holes as ignorable"
+            f"({names}), whose joint probability is not integrated well enough; leave a column's holes as "
+            "ignorable, or its limits out"
         )
 
 

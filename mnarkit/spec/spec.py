@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mnarkit.errors import SpecError
 from mnarkit.spec.check_shared import shared_model
-from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression
+from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression, Regressions
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.encode import to_json, to_yaml
 from mnarkit.spec.indicator_order import check_indicator_order
@@ -27,7 +27,7 @@ class Spec:
 
     Parameters
     ----------
-    model : Regression, MvNormal or Growth
+    model : Regression, Regressions, MvNormal or Growth
         The data model.
     *missingness : MAR, Selection, Heckman, Dropout, SharedParameter, PatternMixture, Reference or Limits
         The beliefs, at most one selection model a column; none is MAR. Holes that no belief names are taken as
@@ -53,9 +53,10 @@ class Spec:
     because: str = ""
 
     def __init__(self, model: DataModel, *missingness: Missingness, because: str = "") -> None:
-        if not isinstance(model, (Regression, MvNormal, Growth)):
+        if not isinstance(model, (Regression, Regressions, MvNormal, Growth)):
             raise SpecError(
-                f"a spec starts with a data model, Regression(...), MvNormal(...) or Growth(...), not {model!r}"
+                "a spec starts with a data model, Regression(...), Regressions(...), MvNormal(...) or Growth(...), not "
+                f"{model!r}"
             )
         wrong = [b for b in missingness if not isinstance(b, _BELIEFS)]
         if wrong:
@@ -162,6 +163,8 @@ def require_spec(given: object) -> None:
     match given:
         case Regression(formula=formula):
             model = f'mk.Regression("{formula}")'
+        case Regressions():
+            model = "mk.Regressions(...)"
         case str(text) if "~" in text:
             model = f'mk.Regression("{text.strip()}")'
         case MvNormal():

@@ -1,0 +1,28 @@
+"""What the factored engine does with the unseen cells of each column, and why, in words."""
+
+from mnarkit.factored.layout import Layout
+
+__all__ = ["strategy"]
+
+
+def strategy(layout: Layout, because: str) -> str:
+    """Say in a sentence what became of every column's holes."""
+    said = [part for j in range(len(layout.coded)) for part in _of_column(layout, j)]
+    return f"factored ({because}): {'; '.join(said) if said else 'nothing is unseen'}"
+
+
+def _of_column(layout: Layout, j: int) -> list[str]:
+    one, roles = layout.coded[j], layout.roles
+    leaf, summed, latent = (int(r[:, j].sum()) for r in (roles.leaf, roles.summed, roles.latent))
+    found = []
+    if summed:
+        count = one.family.support == "counts"
+        over = f"the counts 0 to {one.bounds[1]:.0f}" if count else f"its {len(one.levels or ())} levels"
+        found.append(f"{one.column} summed over {over} ({summed} cells)")
+    if latent:
+        found.append(
+            f"{one.column} sampled beside the parameters, being continuous and read elsewhere ({latent} cells)"
+        )
+    if leaf:
+        found.append(f"{one.column} read by nothing else, drawn afterwards ({leaf} cells)")
+    return found

@@ -1,0 +1,154 @@
+"""Sampling a factored spec, and the sentences that only it has."""
+
+import warnings
+from functools import partial
+from typing import Any
+
+import arviz as az
+import numpy as np
+import nutpie
+import xarray as xr
+from nutpie.compiled_pyfunc import from_pyfunc
+
+from mnarkit.data import IncompleteData
+from mnarkit.errors import ConvergenceWarning
+from mnarkit.factored.coords import coords_of, dims_of
+from mnarkit.factored.layout import Layout, designs_of, lay_out
+from mnarkit.factored.likelihood import unit_loglik
+from mnarkit.factored.posterior import Posterior, posterior_of
+from mnarkit.factored.tail import neglected, said_neglected
+from mnarkit.factored.words import strategy
+from mnarkit.fit import Fit, latent_draw, stacked_draws
+from mnarkit.normal.declared import amounts_of, draw_amounts, free_amounts
+from mnarkit.sample.convergence import troubles
+from mnarkit.sample.settings import Drawn, Settings
+from mnarkit.sample.tidy import statistics_of, tree_of
+from mnarkit.spec.engine import engine_of
+from mnarkit.spec.spec import Spec
+
+__all__ = ["draw_factored", "sample_factored"]
+
+_MOST_LOGLIK = 50_000_000  # values kept: 400 MB
+_LATENT_RHAT, _CHECKED_DRAWS = 1.05, 40
+_MOST_LOW_RANK = 60  # parameters: beyond it a diagonal mass matrix costs less than what it loses
+
+
+def sample_factored(
+    spec: Spec, data: IncompleteData, settings: Settings, rests: tuple[str, ...], drawn: Drawn | None = None
+) -> Fit:
+    """Draw from the posterior of a factored spec; sampled cells stand in the group `latent`.
+
+    `drawn` are draws of a PyMC model that the user extended.
+    """
+    layout = lay_out(spec, data, designs_of(spec, data))
+    made = draw_factored(posterior_of(spec, layout), settings) if drawn is None else drawn
+    names = [f"{c}_missing" for c, rows in zip(layout.columns, layout.latent, strict=True) if len(rows)]
+    posterior = made.posterior.drop_vars([*names, *(f"{n}_obs" for n in names)])
+    if drawn is None:
+        posterior = posterior.assign(_prior_only(spec, data, settings))
+    tree = tree_of(Drawn(posterior, made.statistics, made.sampler), spec, settings)
+    if names:
+        cells = made.posterior[names]
+        tree["latent"] = xr.DataTree(cells.drop_vars([c for c in cells.coords if not str(c).endswith("_obs")]))
+    notes = (strategy(layout, engine_of(spec).because), *rests)
+    fit = Fit(spec, data, tree, settings.seed, notes)
+    if names:
+        notes = (*notes, "cells are sampled, so no log likelihood by row is kept: it would be given those values")
+    else:
+        _add_loglik(fit, layout)
+    found = (*troubles(fit), *_troubled_cells(tree, names), *_tails(fit, layout))
+    for sentence in found:
+        warnings.warn(sentence, ConvergenceWarning, stacklevel=3)
+    return Fit(spec, data, tree, settings.seed, (*notes, *found))
+
+
+def draw_factored(posterior: Posterior, settings: Settings) -> Drawn:
+    """Draw with nutpie's NUTS from the log posterior as a plain function: there is nothing to compile."""
+    model = from_pyfunc(
+        posterior.size,
+        make_logp_fn=lambda: posterior,
+        make_expand_fn=lambda *_: _nothing,
+        expanded_dtypes=[],
+        expanded_shapes=[],
+        expanded_names=[],
+        make_initial_point_fn=partial(_start, posterior.size),
+    )
+    tree = nutpie.sample(
+        model,
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=settings.cores,
+        seed=settings.seed,
+        target_accept=settings.target_accept,
+        adaptation="low_rank" if posterior.size <= _MOST_LOW_RANK else "diag",
+        progress_bar=settings.progress,
+        save_warmup=False,
+        store_unconstrained=True,
+    )
+    theta = tree["sample_stats"].to_dataset()["unconstrained_draw"].values
+    return Drawn(_named(posterior, theta), statistics_of(tree), f"nutpie {nutpie.__version__}")
+
+
+def _nothing(theta: np.ndarray) -> dict[str, np.ndarray]:
+    return {}
+
+
+def _start(size: int, seed: int) -> np.ndarray:
+    """Start around the middle of the priors, where the standardised columns put the parameters."""
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, size)
+
+
+def _named(posterior: Posterior, theta: np.ndarray) -> xr.Dataset:
+    """Parameters in own units at every draw, with their dims."""
+    chains, draws = theta.shape[:2]
+    each = [posterior.own(one) for one in theta.reshape(chains * draws, -1)]
+    dims = dims_of(posterior.layout)
+    arrays = {name: np.array([one[name] for one in each]) for name in each[0]}
+    data = {n: (("chain", "draw", *dims[n]), v.reshape(chains, draws, *v.shape[1:])) for n, v in arrays.items()}
+    return xr.Dataset(
+        data, coords={"chain": np.arange(chains), "draw": np.arange(draws), **coords_of(posterior.layout)}
+    )
+
+
+def _prior_only(spec: Spec, data: IncompleteData, settings: Settings) -> dict[str, Any]:
+    """Draw the amounts that have a prior and are applied when imputing: nothing in the data informs them."""
+    amounts = amounts_of(spec, data, tuple(np.nan for _ in spec.model.columns))
+    free = {name for each in free_amounts(amounts) for name in each.names}
+    rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(1,)))
+    shape = settings.chains, settings.draws
+    each = [draw_amounts(amounts, rng) for _ in range(shape[0] * shape[1])] if free else []
+    return {n: (("chain", "draw"), np.reshape([one[n] for one in each], shape)) for n in sorted(free)}
+
+
+def _add_loglik(fit: Fit, layout: Layout) -> None:
+    """Fill the group `log_likelihood` with the rows that say something, unless it would be too large."""
+    if layout.data.n * fit.n_draws > _MOST_LOGLIK:
+        return
+    draws = stacked_draws(fit)
+    each = ({n: v[number] for n, v in draws.items()} for number in range(fit.n_draws))
+    values = np.stack([unit_loglik(layout, par) for par in each])
+    speaks = layout.roles.active.any(axis=1)
+    sizes = fit.draws["posterior"].sizes
+    shaped = values[:, speaks].reshape(sizes["chain"], sizes["draw"], -1)
+    coords = {name: fit.draws["posterior"][name].values for name in ("chain", "draw")} | {"obs": np.flatnonzero(speaks)}
+    fit.draws["log_likelihood"] = xr.DataTree(xr.Dataset({"unit": (("chain", "draw", "obs"), shaped)}, coords=coords))
+
+
+def _troubled_cells(tree: xr.DataTree, names: list[str]) -> tuple[str, ...]:
+    """Say R-hat of sampled cells where it is bad; there are many of them, so that the bound is wider."""
+    if not names or tree["posterior"].sizes["chain"] < 2:
+        return ()
+    rhat = az.rhat(tree["latent"].to_dataset())
+    worst = max(float(np.nanmax(v.values)) for v in rhat.data_vars.values())
+    tree.attrs["rhat_max_latent"] = round(worst, 4)
+    if worst <= _LATENT_RHAT:
+        return ()
+    return (f"R-hat of a sampled cell is {worst:.3f}, above {_LATENT_RHAT}: the imputations disagree; tune longer",)
+
+
+def _tails(fit: Fit, layout: Layout) -> tuple[str, ...]:
+    draws = stacked_draws(fit)
+    some = np.unique(np.linspace(0, fit.n_draws - 1, _CHECKED_DRAWS).astype(int))
+    each = [({n: v[k] for n, v in draws.items()}, latent_draw(fit, layout.columns, k)) for k in some.tolist()]
+    return said_neglected(layout, neglected(layout, each))

@@ -1,0 +1,125 @@
+"""Which values a mechanism takes away, one function a belief: `holes.register` takes those of others.
+
+Every belief sees the complete values and the cells that the beliefs before it left; it gives back the cells that it
+leaves.
+"""
+
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from mnarkit.data import IncompleteData
+from mnarkit.errors import SpecError
+from mnarkit.normal.layout import Layout
+from mnarkit.simulate.truth import Truth
+from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.missingness import MAR, Heckman, Selection
+from mnarkit.spec.pattern_mixture import PatternMixture
+from mnarkit.spec.reference import Reference
+
+__all__ = ["World", "holes"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """What a mechanism reads.
+
+    Attributes
+    ----------
+    layout : Layout
+        Predictors, indicators and complete values `y` (n, p), in the columns' own units.
+    coef, cov : (p, q), (p, p) arrays
+        Of the data model.
+    truth : Truth
+        All parameters by name.
+    data : IncompleteData
+        The complete table.
+    """
+
+    layout: Layout
+    coef: np.ndarray
+    cov: np.ndarray
+    truth: Truth
+    data: IncompleteData
+
+
+@singledispatch
+def holes(belief: Any, k: int, world: World, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Leave the cells that a belief's mechanism leaves.
+
+    Parameters
+    ----------
+    belief : a belief
+    k : int
+        Its number among those with an indicator; for others -1.
+    world : World
+    seen : (n, p) bool array
+        What the beliefs before it have left.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (n, p) bool array
+    """
+    raise SpecError(f"{belief} cannot be simulated: no mechanism is registered for {type(belief).__name__}")
+
+
+@holes.register(MAR)
+@holes.register(PatternMixture)
+@holes.register(Reference)
+def _(belief: Any, k: int, world: World, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return seen  # these have no model of the holes: they are those of the table given
+
+
+@holes.register
+def _(belief: Selection, k: int, world: World, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    indicator, layout = world.layout.indicators[k], world.layout
+    beta = world.truth.numbers(indicator.name, indicator.terms)
+    r = indicator.w.shape[1]
+    eta = indicator.w @ beta[:r] + layout.y[:, list(indicator.slopes)] @ beta[r:]
+    left = seen.copy()
+    left[:, indicator.column] &= ~_happens(eta, belief.link, rng)
+    return left
+
+
+@holes.register
+def _(belief: Heckman, k: int, world: World, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    indicator, layout = world.layout.indicators[k], world.layout
+    j = indicator.column
+    beta = world.truth.numbers(indicator.name, indicator.terms)
+    rho = float(world.truth.numbers(f"rho_{layout.columns[j]}"))
+    if not -1 < rho < 1:
+        raise SpecError(f"truth: 'rho_{layout.columns[j]}' lies inside (-1, 1), not {rho:g}")
+    residual = (layout.y[:, j] - layout.x @ world.coef[j]) / np.sqrt(world.cov[j, j])
+    propensity = indicator.w @ beta + rho * residual + np.sqrt(1 - rho**2) * rng.normal(size=len(residual))
+    left = seen.copy()
+    left[:, j] &= propensity > 0
+    return left
+
+
+@holes.register
+def _(belief: Dropout, k: int, world: World, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    indicator, y = world.layout.indicators[k], world.layout.y
+    hazard = indicator.hazard
+    assert hazard is not None
+    beta = world.truth.numbers("dropout", hazard.terms)
+    left, gone = seen.copy(), np.zeros(len(y), dtype=bool)
+    reached = dict(zip(hazard.at, zip(hazard.reading, hazard.maps, strict=True), strict=True))
+    for t, column in enumerate(hazard.order):
+        if t in reached:
+            which, made = reached[t]
+            on = made @ beta
+            eta = indicator.w @ on[: -len(which)] + y[:, list(which)] @ on[-len(which) :]
+            gone |= _happens(eta, belief.link, rng)
+        left[gone, column] = False
+    return left
+
+
+def _happens(eta: np.ndarray, link: str, rng: np.random.Generator) -> np.ndarray:
+    """Draw an indicator of each row given its linear predictor."""
+    if link == "probit":
+        return eta + rng.normal(size=len(eta)) > 0
+    return rng.random(len(eta)) < expit(eta)

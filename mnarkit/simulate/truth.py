@@ -1,0 +1,103 @@
+"""Given parameters, by the names that the draws of a fit have."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnarkit.errors import SpecError
+from mnarkit.normal.structure import Structure
+
+__all__ = ["Truth", "moments"]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Parameters by name, in the columns' own units."""
+
+    given: Mapping[str, Any]
+
+    def numbers(self, name: str, *labels: Sequence[str]) -> np.ndarray:
+        """Read a parameter with a size for each list of labels.
+
+        Raises
+        ------
+        SpecError
+            It is not there, or has another shape.
+        """
+        shape = tuple(len(each) for each in labels)
+        if name not in self.given:
+            wanted = " x ".join(f"({', '.join(each)})" for each in labels) or "one number"
+            raise SpecError(f"truth has no {name!r}; it takes {wanted}")
+        value = self.given[name]
+        if isinstance(value, Mapping) and len(labels) == 1:
+            value = self._by_label(name, value, labels[0])
+        try:
+            made = np.asarray(getattr(value, "values", value), dtype=float)
+        except (TypeError, ValueError):
+            raise SpecError(f"truth: {name!r} is made of numbers, not {value!r}") from None
+        if made.shape != shape and made.size == np.prod(shape, dtype=int) and made.ndim < len(shape):
+            made = made.reshape(shape)  # one column may be left out, as in `coef=[1, 2]`
+        if made.shape != shape:
+            axes = "; ".join(", ".join(each) for each in labels)
+            raise SpecError(f"truth: {name!r} has the shape {made.shape}; it takes {shape} ({axes or 'one number'})")
+        if not np.isfinite(made).all():
+            raise SpecError(f"truth: {name!r} has {int((~np.isfinite(made)).sum())} values that are not finite")
+        return made
+
+    def _by_label(self, name: str, value: Mapping[str, Any], labels: Sequence[str]) -> list[Any]:
+        lacking, more = [t for t in labels if t not in value], [t for t in value if t not in labels]
+        if lacking or more:
+            wrong = f"lacks {', '.join(lacking)}" if lacking else f"has {', '.join(map(str, more))}, which is no term"
+            raise SpecError(f"truth: {name!r} {wrong}; its terms are {', '.join(labels)}")
+        return [value[t] for t in labels]
+
+
+def moments(
+    truth: Truth, columns: tuple[str, ...], terms: tuple[str, ...], structure: Structure | None, times: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (p, q) and residual covariance (p, p), from `coef`, `sd`, `corr`, or from those of a structure."""
+    if structure is not None and structure.basis is not None and "coef" not in truth.given:
+        return _curve(truth, columns, terms, structure, times)
+    coef, sd = truth.numbers("coef", columns, terms), truth.numbers("sd", columns)
+    if np.any(sd <= 0):
+        raise SpecError(f"truth: 'sd' is above 0, not {sd.min():g}")
+    if len(columns) == 1:
+        return coef, np.array([[sd[0] ** 2]])
+    if structure is not None and "corr" not in truth.given:
+        corr = _by_lag(truth, structure)
+    else:
+        corr = truth.numbers("corr", columns, columns)
+    return coef, _positive(corr, "corr") * np.outer(sd, sd)
+
+
+def _curve(
+    truth: Truth, columns: tuple[str, ...], terms: tuple[str, ...], structure: Structure, times: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    curve = structure.curve
+    powers = np.vander(np.asarray(times, dtype=float), len(curve), increasing=True)
+    spread = truth.numbers("random_sd", curve)
+    corr = _positive(truth.numbers("random_corr", curve, curve), "random_corr") if len(curve) > 1 else np.ones((1, 1))
+    residual = truth.numbers("residual_sd", columns if structure.by_wave else ("all",)) * np.ones(len(columns))
+    cov = powers @ (corr * np.outer(spread, spread)) @ powers.T + np.diag(residual**2)
+    return powers @ truth.numbers("growth", curve, terms), cov
+
+
+def _by_lag(truth: Truth, structure: Structure) -> np.ndarray:
+    lags = truth.numbers("lag_corr", tuple(str(k + 1) for k in range(structure.n_shape)))
+    p = structure.p
+    if structure.kind.startswith("CS"):
+        by_lag = np.concatenate([[1.0], np.full(p - 1, lags[0])])
+    elif structure.kind.startswith("AR"):
+        by_lag = lags[0] ** np.arange(p)
+    else:
+        by_lag = np.concatenate([[1.0], lags])
+    return by_lag[np.abs(np.subtract.outer(np.arange(p), np.arange(p)))]
+
+
+def _positive(corr: np.ndarray, name: str) -> np.ndarray:
+    symmetric = np.allclose(corr, corr.T) and np.allclose(np.diag(corr), 1)
+    if not symmetric or np.linalg.eigvalsh(corr)[0] <= 0:
+        raise SpecError(f"truth: {name!r} is a correlation matrix: symmetric, 1 on the diagonal, positive definite")
+    return corr

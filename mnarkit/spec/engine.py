@@ -1,0 +1,46 @@
+"""Which engine a spec takes: the extended normal, or factors of any family; and why, in words."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mnarkit.formula import parse
+from mnarkit.spec.data_models import Regression, Regressions
+from mnarkit.spec.missingness import Selection
+from mnarkit.spec.spec import Spec
+
+__all__ = ["Engine", "engine_of", "regressions_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine and the reason for it."""
+
+    name: Literal["normal", "factored"]
+    because: str
+
+
+def engine_of(spec: Spec) -> Engine:
+    """Choose the extended normal where the unseen values can be integrated out in closed form, else factors."""
+    model = spec.model
+    if isinstance(model, Regressions):
+        return Engine("factored", "a conditional model of each column")
+    if not isinstance(model, Regression):
+        return Engine("normal", "unseen values integrated out in closed form")
+    if model.family != "normal":
+        return Engine("factored", f"{model.columns[0]} is {model.family}")
+    curved = [t.name for b in spec.selections if isinstance(b, Selection) for t in _curved(b, model.columns)]
+    if curved:
+        return Engine("factored", f"{curved[0]} is not linear in an unseen value")
+    return Engine("normal", "unseen values integrated out in closed form")
+
+
+def regressions_of(spec: Spec) -> tuple[Regression, ...]:
+    """List the regressions of a factored spec, every column after those by which it is explained."""
+    model = spec.model
+    if isinstance(model, Regressions):
+        return model.ordered
+    return (model,) if isinstance(model, Regression) else ()
+
+
+def _curved(belief: Selection, modelled: tuple[str, ...]):
+    return [t for t in parse(belief.formula).terms if t.columns & set(modelled) and not t.bare]

@@ -1,0 +1,1 @@
+"""Simulation-based calibration of every mechanism: `uv run python -m tests.calibration --help`."""

@@ -1,0 +1,102 @@
+"""A spec for each mechanism whose priors do not depend on the table, and the predictors that its tables have.
+
+Priors are in raw units, and no formula has an intercept (`one` is a column of ones), so that nothing is centered: a
+prior of an intercept is otherwise one at the centre of the recorded values. The means of a growth curve alone have that
+prior, N(0, 10²) in sds: flat for data that fix them to a tenth of a sd, and the model is the same for every level.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+import mnarkit as mk
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is calibrated: tables of n rows, drawn from the prior of `spec`; `nominal` is one ordinary truth."""
+
+    spec: mk.Spec
+    nominal: dict
+    n: int = 150
+    masked: tuple[str, ...] = ()
+
+
+def raw(family: str, *values: float) -> mk.Prior:
+    return mk.Prior(family, *values, unit="raw")
+
+
+DATA = {"coef": raw("normal", 0, 1), "sd": raw("half_normal", 1.5), "corr": mk.Prior("lkj", 2)}
+OF_Y = {"one": raw("normal", -0.5, 0.5), "y": raw("normal", 0.3, 0.4), "z": raw("normal", 0.5, 0.5)}
+OF_V = {"one": raw("normal", -0.5, 0.5), "v": raw("normal", 0.3, 0.4), "x": raw("normal", 0.0, 0.5)}
+Y = mk.Regression("y ~ 0 + one + x", priors={k: p for k, p in DATA.items() if k != "corr"})
+PAIR = mk.MvNormal("y", "v", given="0 + one + x", priors=DATA)
+WAVES = ("w0", "w1", "w2", "w3")
+HAZARD = {"one": raw("normal", -1.2, 0.3), "previous": raw("normal", 0, 0.4), "current": raw("normal", 0.3, 0.4)}
+ONE = {"coef": [[0.5, 0.7]], "sd": [1.2]}
+TWO = {"coef": [[0.5, 0.7], [-0.3, 0.3]], "sd": [1.2, 0.8], "corr": [[1.0, 0.5], [0.5, 1.0]]}
+FOUR = {"coef": np.zeros((4, 1)), "sd": np.ones(4), "corr": 0.5 + 0.5 * np.eye(4)}
+MISSING_Y, MISSING_V = {"one": -0.5, "y": 0.3, "z": 0.5}, {"one": -0.5, "v": 0.3, "x": 0.0}
+CURVE = {
+    "growth": [[0.5], [0.3]],
+    "random_sd": [1.0, 0.5],
+    "random_corr": [[1.0, 0.2], [0.2, 1.0]],
+    "residual_sd": [0.7] * 4,
+}
+RHO = {"rho": mk.Prior("normal", 0, 0.8)}
+SHIFT = mk.Shift("y", mk.Prior("normal", -0.5, 0.5), unit="raw", of="model")
+
+SCENARIOS: dict[str, Scenario] = {
+    "Selection, probit": Scenario(
+        mk.Spec(Y, mk.Selection("missing(y) ~ 0 + one + y + z", priors=OF_Y)), ONE | {"missing_y": MISSING_Y}
+    ),
+    "Selection, logit": Scenario(
+        mk.Spec(Y, mk.Selection("missing(y) ~ 0 + one + y + z", link="logit", priors=OF_Y)),
+        ONE | {"missing_y": MISSING_Y},
+    ),
+    "Selection, two correlated propensities": Scenario(
+        mk.Spec(
+            PAIR,
+            mk.Selection("missing(y) ~ 0 + one + y + z", priors=OF_Y),
+            mk.Selection("missing(v) ~ 0 + one + v + x", priors=OF_V),
+        ),
+        TWO | {"missing_y": MISSING_Y, "missing_v": MISSING_V},
+    ),
+    "Heckman": Scenario(
+        mk.Spec(
+            Y,
+            mk.Heckman(
+                "recorded(y) ~ 0 + one + x + z",
+                priors={t: raw("normal", 0.4, 0.5) for t in ("one", "x", "z")} | RHO,
+            ),
+        ),
+        ONE | {"recorded_y": [0.4, 0.3, 0.6], "rho_y": 0.3},
+    ),
+    "Dropout": Scenario(
+        mk.Spec(
+            mk.MvNormal(*WAVES, given="0 + one", priors=DATA),
+            mk.Dropout("0 + one + previous + current", waves=WAVES, by_wave=(), priors=HAZARD),
+        ),
+        FOUR | {"dropout": {"one": -1.2, "previous": 0.0, "current": 0.3}},
+        n=100,
+    ),
+    "PatternMixture, of='model'": Scenario(
+        mk.Spec(PAIR, mk.PatternMixture(SHIFT)), TWO | {"shift_y": -0.5}, masked=("y", "v")
+    ),
+    "Growth": Scenario(mk.Spec(mk.Growth(*WAVES, times=(0, 1, 2, 4), priors=DATA)), CURVE, n=100, masked=WAVES[1:]),
+}
+
+
+def predictors(scenario: Scenario) -> pd.DataFrame:
+    """Fully seen columns, and the holes that no mechanism makes: 30 % of the columns `masked`, never a whole row."""
+    rng, n = np.random.default_rng(1), scenario.n
+    frame = pd.DataFrame({"one": np.ones(n), "x": rng.normal(size=n), "z": rng.normal(size=n)})
+    for column in scenario.spec.model.columns:
+        frame[column] = 0.0
+    holes = rng.random((n, len(scenario.masked))) < 0.3
+    if set(scenario.masked) == set(scenario.spec.model.columns):
+        holes[holes.all(axis=1), -1] = False
+    for j, column in enumerate(scenario.masked):
+        frame.loc[holes[:, j], column] = np.nan
+    return frame
