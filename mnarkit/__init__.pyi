@@ -26,7 +26,7 @@ from .priors import Prior
 from .report import report
 from .reshape import to_long, to_wide
 from .sample import sample
-from .sensitivity import Grid, Sensitivity, TippingPoint, sensitivity, tipping_point
+from .sensitivity import Grid, LocalSensitivity, Sensitivity, TippingPoint, isni, sensitivity, tipping_point
 from .simulate import simulate
 from .spec.data_models import Growth, MvNormal, Regression, Regressions
 from .spec.dropout import Dropout
@@ -63,6 +63,7 @@ __all__ = [
     "InverseWishart",
     "Jeffreys",
     "Limits",
+    "LocalSensitivity",
     "Logistic",
     "Mixed",
     "MvNormal",
@@ -97,6 +98,7 @@ __all__ = [
     "errors",
     "explore",
     "impute",
+    "isni",
     "load_dataset",
     "load_fit",
     "loo",

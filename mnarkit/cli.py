@@ -205,6 +205,59 @@ def report(
     typer.echo(f"written to {written}")
 
 
+@app.command()
+def sensitivity(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    analysis: Annotated[str, typer.Argument(help="A formula, 'y ~ x'.", show_default=False)],
+    column: Annotated[
+        str, typer.Argument(help="A column whose unseen values move, or 'missing(y) ~ y'.", show_default=False)
+    ],
+    low: Annotated[float, typer.Option(help="Where the range begins.", show_default=False)],
+    high: Annotated[float, typer.Option(help="Where it ends.", show_default=False)],
+    unit: Annotated[str, typer.Option(help="sd, sd_observed, raw, percent or factor.")] = "sd",
+    points: Annotated[int, typer.Option(help="How many values.")] = 21,
+    by: Annotated[str | None, typer.Option(help="A column such as the arm: each level moves on its own.")] = None,
+    term: Annotated[str | None, typer.Option(help="Find where the result of this term tips.")] = None,
+    crosses: Annotated[str, typer.Option(help="What tips: estimate, interval or p.")] = "interval",
+    at: Annotated[float, typer.Option(help="The value at which it tips.")] = 0.0,
+    m: Annotated[int, typer.Option("-m", help="Imputations at each point.")] = 100,
+    seed: Seed = 3,
+    out: Annotated[Path | None, typer.Option(help="A folder for text, tables and figures.", show_default=False)] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Move what no data can tell over a range, and see what an analysis says; with --term, where it tips."""
+    from mnarkit.report.folder import new_folder, refuse_existing
+
+    if out is not None:
+        refuse_existing(out, overwrite=overwrite, holds="sensitivity.txt")
+    _check_m_and_seed(m, seed)
+    import mnarkit as mk
+
+    made = mk.load_fit(run)
+    grid = {column: mk.Grid(low, high, points=points, unit=unit, by=by)}
+    found = mk.sensitivity(made, analysis, grid, m=m, seed=seed)
+    typer.echo(str(found))
+    tip = None
+    if term is not None:
+        tip = mk.tipping_point(made, analysis, term=term, shift=grid, crosses=crosses, at=at, m=m, seed=seed)  # type: ignore[arg-type]
+        typer.echo(f"\n{tip}")
+    if out is None:
+        return
+    from mnarkit.plots import save, sensitivity_curve, tipping_curve, tipping_map
+
+    with new_folder(out, overwrite=overwrite, holds="sensitivity.txt") as folder:
+        text = str(found) if tip is None else f"{found}\n\n{tip}"
+        (folder / "sensitivity.txt").write_text(text + "\n", encoding="utf-8")
+        found.to_frame().to_csv(folder / "sensitivity.csv", index=False)
+        if tip is not None:
+            tip.to_frame().to_csv(folder / "tipping.csv", index=False)
+            save((tipping_map if len(tip.axes) == 2 else tipping_curve)(tip), folder / "tipping.png")
+        elif len(found.axes) == 1:
+            for k, name in enumerate(found.terms):
+                save(sensitivity_curve(found, name), folder / f"sensitivity-{k + 1}.png")
+    typer.echo(f"\nwritten to {out}")
+
+
 def _check_method(method: str, belief) -> None:
     """Before the MAR baseline is fitted, which does not read it."""
     import mnarkit as mk

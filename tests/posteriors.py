@@ -38,3 +38,10 @@ def joint_fit(frame: pd.DataFrame | None = None, *beliefs: object) -> mk.Fit:
     known = {"coef": [[30.0, 2.0, 1.0], [15.0, 0.5, 0.0]], "sd": [3.0, 1.5], "corr": [[1.0, -0.6], [-0.6, 1.0]]}
     spec = mk.Spec(mk.MvNormal("y", "v", given="x + arm"), *beliefs)
     return fit_of(spec, two_columns() if frame is None else frame, **known)
+
+
+def difference(table: pd.DataFrame) -> tuple:
+    """Means of the arms, of values below 60."""
+    groups = [table.loc[table["arm"] == arm, "y"].clip(upper=60) for arm in ("drug", "placebo")]
+    means = {"drug": groups[0].mean(), "placebo": groups[1].mean()}
+    return means, [group.var() / len(group) for group in groups], len(table) - 2

@@ -17,7 +17,7 @@ import mnarkit as mk
 from mnarkit.analyze.logistic import logistic_fits
 from mnarkit.errors import CongenialityWarning, DataError, FormulaError, SpecError
 from mnarkit.sensitivity.curves import COLUMNS
-from tests.posteriors import joint_fit, two_columns
+from tests.posteriors import difference, joint_fit, two_columns
 
 M, SEED = 12, 4
 FIT = joint_fit()
@@ -149,13 +149,6 @@ def test_a_logistic_regression_that_has_no_maximum_is_named():
         mk.Logistic("x")
 
 
-def difference(table: pd.DataFrame) -> tuple:
-    """Means of the arms, of values below 60."""
-    groups = [table.loc[table["arm"] == arm, "y"].clip(upper=60) for arm in ("drug", "placebo")]
-    means = {"drug": groups[0].mean(), "placebo": groups[1].mean()}
-    return means, [group.var() / len(group) for group in groups], len(table) - 2
-
-
 GRID = {"y": mk.Grid(-1, 1, points=5, unit="sd")}
 
 
@@ -200,14 +193,14 @@ def test_a_stored_point_belongs_to_its_spec_table_seed_and_function(tmp_path):
 
 SCRIPT = """
 import sys, time
-from tests.test_sensitivity import FIT, difference
+from tests.posteriors import difference, joint_fit
 import mnarkit as mk
 
 def slow(table):
     time.sleep(float(sys.argv[2]))
     return difference(table)
 
-found = mk.sensitivity(FIT, slow, {"y": mk.Grid(-1, 1, points=8, unit="sd")}, m=5, seed=3, resume=sys.argv[1])
+found = mk.sensitivity(joint_fit(), slow, {"y": mk.Grid(-1, 1, points=8, unit="sd")}, m=5, seed=3, resume=sys.argv[1])
 found.to_frame().to_parquet(sys.argv[3])
 """
 
@@ -221,17 +214,15 @@ def test_a_killed_run_goes_on_where_it_was_and_gives_the_same_numbers(tmp_path):
         call = [sys.executable, str(script), str(where), str(pause), str(tmp_path / out)]
         return subprocess.Popen(call, env=os.environ | {"PYTHONPATH": str(root)}, cwd=root)
 
-    run = started(folder, 0.1, "first.parquet")
-    deadline = time.monotonic() + 120
-    while len(list(folder.glob("*.npz"))) < 3:
-        assert time.monotonic() < deadline
-        assert run.poll() is None
-        time.sleep(0.02)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    with started(folder, 0.1, "first.parquet") as run:
+        while len(list(folder.glob("*.npz"))) < 3:
+            assert run.poll() is None
+            time.sleep(0.02)
+        run.send_signal(signal.SIGKILL)
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
     assert 3 <= len(kept) < 8
-    assert started(folder, 0.0, "second.parquet").wait() == 0
+    with started(folder, 0.0, "second.parquet") as run:
+        assert run.wait() == 0
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert not (tmp_path / "first.parquet").exists()
     second = pd.read_parquet(tmp_path / "second.parquet")

@@ -7,8 +7,8 @@ from scipy.optimize import brentq
 
 import mnarkit as mk
 from mnarkit.errors import DataError, SpecError
-from tests.posteriors import joint_fit, two_columns
-from tests.test_sensitivity import belief, difference
+from tests.posteriors import difference, joint_fit, two_columns
+from tests.test_sensitivity import belief
 
 FIT = joint_fit()
 M, SEED = 20, 4

@@ -80,11 +80,11 @@ def _cut(name: str, column: pd.Series) -> list[tuple[str, np.ndarray]]:
 def _thirds(name: str, values: np.ndarray) -> list[tuple[str, np.ndarray]]:
     low, high = np.quantile(values, [1 / 3, 2 / 3])
     if low == high:
-        return [(f"{name} up to {low:.4g}", values <= low), (f"{name} above {low:.4g}", values > low)]
+        return [(f"{name} up to {low:,.5g}", values <= low), (f"{name} above {low:,.5g}", values > low)]
     return [
-        (f"{name} low (up to {low:.4g})", values <= low),
+        (f"{name} low (up to {low:,.5g})", values <= low),
         (f"{name} middle", (values > low) & (values <= high)),
-        (f"{name} high (above {high:.4g})", values > high),
+        (f"{name} high (above {high:,.5g})", values > high),
     ]
 
 

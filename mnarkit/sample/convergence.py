@@ -22,7 +22,8 @@ def troubles(fit: Fit) -> tuple[str, ...]:
     diverging = int(fit.draws["sample_stats"].dataset["diverging"].sum())
     if diverging:
         found.append(f"{diverging} of {fit.n_draws} draws diverged: raise target_accept, or give narrower priors")
-    least, ess = _worst(az.ess(posterior), np.nanmin)
+    with np.errstate(all="ignore"):  # a coefficient that a number fixes has no spread
+        least, ess = _worst(az.ess(posterior), np.nanmin)
     fit.draws.attrs.update(divergences=diverging, ess_min=round(ess, 1) if np.isfinite(ess) else 0.0)
     if not np.isfinite(ess):
         return (*found, f"R-hat and effective sample size cannot be computed from {fit.n_draws} draws: take more draws")
@@ -31,7 +32,8 @@ def troubles(fit: Fit) -> tuple[str, ...]:
             f"the effective sample size of {least} is {ess:.0f}, below {_ESS_PER_CHAIN} a chain: take more draws"
         )
     if chains > 1:
-        most, rhat = _worst(az.rhat(posterior), np.nanmax)
+        with np.errstate(all="ignore"):
+            most, rhat = _worst(az.rhat(posterior), np.nanmax)
         fit.draws.attrs["rhat_max"] = round(rhat, 4)
         if rhat > _RHAT:
             found.append(

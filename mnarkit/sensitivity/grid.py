@@ -1,5 +1,6 @@
 """Grid: the values over which an assumption is varied, with their unit; Axis: one such assumption on a table."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ _AMOUNTS = {
     "factor": "times the MAR value",
 }
 _COEFFICIENTS = {"raw": "per own unit", "sd": "per sd of the column", "prior_sd": "sd of its normal prior, per sd"}
+_NAMED = re.compile(r"(?:(?:missing\(`?(?P<missing>[^`)]+)`?\)|dropout)\s*~\s*(?P<term>.+)|rho\(`?(?P<rho>[^`)]+)`?\))")
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -203,7 +205,7 @@ def axes_of(grids: Axes, data: IncompleteData) -> tuple[Axis, ...]:
 
 
 def _axes(key: Any, grid: Grid, data: IncompleteData) -> list[Axis]:
-    if isinstance(key, str) and "~" in key:
+    if isinstance(key, str) and ("~" in key or key.startswith("rho(")) and key not in data.columns:
         return [_coefficient(key, grid)]
     columns = (key,) if isinstance(key, str) else key if isinstance(key, tuple) else ()
     if not columns or not all(isinstance(c, str) for c in columns):
@@ -228,15 +230,21 @@ def _within(by: str, level: Any, where: str | None) -> str:
 
 
 def _coefficient(key: str, grid: Grid) -> Axis:
-    left, _, term = (part.strip() for part in key.partition("~"))
-    column = left.removeprefix("missing(").removesuffix(")").strip("`")
-    if left != f"missing({column})" and left != f"missing(`{column}`)":
-        raise SpecError(f"a coefficient is named 'missing(y) ~ y', as EMFit.params does, not {key!r}")
+    """Read 'missing(y) ~ term', 'dropout ~ term' or 'rho(y)', as `EMFit.params` names them."""
+    match = _NAMED.fullmatch(key.strip())
+    if match is None:
+        raise SpecError(f"a coefficient is named 'missing(y) ~ y', 'dropout ~ current' or 'rho(y)', not {key!r}")
     if grid.unit not in _COEFFICIENTS:
         raise SpecError(f"the unit of a coefficient is one of {list(_COEFFICIENTS)}, not {grid.unit!r}")
     if grid.where is not None or grid.by is not None:
         raise SpecError(f"{key!r} is one number for all rows; leave where= and by= out")
-    name = f"missing({column}) ~ {term}"
+    if match["rho"] and grid.unit != "raw":
+        raise SpecError(f"{key!r} is a correlation: its unit is 'raw', not {grid.unit!r}")
+    if match["rho"] and not -1 < grid.low <= grid.high < 1:
+        raise SpecError(f"{key!r} is a correlation, inside (-1, 1), not {grid.low:g} to {grid.high:g}")
+    column = match["rho"] or match["missing"] or "dropout"
+    term = "rho" if match["rho"] else match["term"]
+    name = f"rho({column})" if match["rho"] else f"{f'missing({column})' if match['missing'] else 'dropout'} ~ {term}"
     return Axis(f"prior sd of {name}" if grid.unit == "prior_sd" else name, (column,), term, grid, None)
 
 

@@ -7,10 +7,21 @@ from typing import Any
 import pandas as pd
 
 from mnarkit.analyze import Analysis
+from mnarkit.errors import SpecError
 from mnarkit.fit import Fit
-from mnarkit.sensitivity.grid import Axes, lattice
+from mnarkit.pool import pool
+from mnarkit.sensitivity.coefficients import coefficient_points
+from mnarkit.sensitivity.curves import Stack, stacked
+from mnarkit.sensitivity.grid import Axes, Axis, lattice
 from mnarkit.sensitivity.result import Sensitivity
-from mnarkit.sensitivity.setup import amounts_curve, read_axes, settings_of
+from mnarkit.sensitivity.setup import (
+    Settings,
+    amounts_curve,
+    read_axes,
+    settings_of,
+    warn_uncongenial,
+    with_axes,
+)
 from mnarkit.sensitivity.source import Late
 
 __all__ = ["sensitivity"]
@@ -37,6 +48,11 @@ def sensitivity(
     unseen cells are then affine in δ: for least squares on such an outcome the estimates are affine and the variances
     quadratic in δ, and all points follow from a few numbers, exactly.
 
+    A coefficient of a missingness model is held at each value. Few values are fitted; draws are carried to the others
+    by the affine map between the two posterior modes and curvatures, with importance weights of the joint density. A
+    value is reached so where k̂ < min(1 - 1/log₁₀ S, 0.7) and the effective sample size is at least 20 m; it is fitted
+    otherwise.
+
     Parameters
     ----------
     fit : Fit
@@ -45,7 +61,8 @@ def sensitivity(
         The analysis, as in `analyze`.
     grid : mapping of str or tuple of str to Grid
         By column, or tuple of columns that move alike; `Grid(..., by="arm")` gives each arm its own axis. One or two
-        assumptions in all, two being crossed.
+        assumptions in all, two being crossed. Or one coefficient of the fit's spec, as `EMFit.params` names it:
+        `"missing(y) ~ y"`, `"dropout ~ current"`, `"rho(y)"`.
     m, seed : int
         Imputations at each point, and their seed.
     level : float
@@ -60,7 +77,8 @@ def sensitivity(
         A Dask client (`pip install 'mnarkit[dask]'`), or anything with `submit`; points are run there.
     resume : path, optional
         A folder in which each point that was run is kept, written whole or not at all, under a name made of spec,
-        table, draws, analysis, seed and point; a run that is started again reads it. Exact arithmetic is not kept.
+        table, draws, analysis, seed and point; a run that is started again reads it. What is arithmetic, and `Logistic`
+        on prepared designs, is quick and not kept.
     progress : bool
         Whether to show a line on a terminal when it takes longer than two seconds.
 
@@ -84,6 +102,8 @@ def sensitivity(
     ----------
     Carpenter, J. R. and Kenward, M. G. (2013). Multiple Imputation and its Application, section 10.2.
     Rubin, D. B. (1987). Multiple Imputation for Nonresponse in Surveys, section 6.2.
+    Vehtari, A., Simpson, D., Gelman, A., Yao, Y. and Gabry, J. (2024). Pareto smoothed importance sampling. JMLR 25,
+    section 3.2.
 
     Examples
     --------
@@ -108,22 +128,56 @@ def sensitivity(
         progress=progress,
     )
     axes = read_axes(fit, grid)
+    if axes[0].term is not None:
+        return _over_coefficient(fit, what, axes, settings)
     curve = amounts_curve(fit, what, axes, settings)
     points = lattice(axes)
     stack = curve.pooled(points, settings.level)
+    checks = pd.DataFrame(index=range(len(points)))
+    how = (curve.how,) * len(points)
+    return _result(fit, what, axes, settings, curve.terms, stack, how, checks, (curve.how,))
+
+
+def _over_coefficient(fit: Fit, what: Analysis, axes: tuple[Axis, ...], settings: Settings) -> Sensitivity:
+    if len(axes) != 1:
+        raise SpecError(f"one coefficient is varied at a time, not {' and '.join(repr(axis.name) for axis in axes)}")
+    warn_uncongenial(fit, what)
+    (axis,) = axes
+    found = coefficient_points(fit, what, axis, with_axes(settings, axes))
+    stack = stacked([Stack.of(pool(one.estimates, level=settings.level)) for one in found])
+    checks = pd.DataFrame({"k_hat": [one.k_hat for one in found], "ess": [one.ess for one in found]})
+    fits = sum(one.how.startswith("refitted") for one in found)
+    worst = checks["k_hat"].max()
+    notes = [f"{len(found)} values from {fits} fit{'s' * (fits != 1)} made for them; the rest by reweighting"]
+    notes += [f"largest k-hat of a reweighted point {worst:.2f}"] if fits < len(found) else []
+    terms = found[0].estimates.terms
+    return _result(fit, what, axes, settings, terms, stack, tuple(o.how for o in found), checks, tuple(notes))
+
+
+def _result(
+    fit: Fit,
+    what: Analysis,
+    axes: tuple[Axis, ...],
+    settings: Settings,
+    terms: tuple[str, ...],
+    stack: Stack,
+    reached: tuple[str, ...],
+    checks: pd.DataFrame,
+    notes: tuple[str, ...],
+) -> Sensitivity:
     return Sensitivity(
         what=str(getattr(what, "__name__", what)),
         axes=axes,
-        points=points,
-        terms=curve.terms,
+        points=lattice(axes),
+        terms=terms,
         stack=stack,
-        reached=(curve.how,) * len(points),
-        checks=pd.DataFrame(index=range(len(points))),
+        reached=reached,
+        checks=checks,
         m=settings.m,
         seed=settings.seed,
         level=settings.level,
         n=fit.data.n,
         spec=fit.spec,
         under=settings.under,
-        notes=(curve.how,),
+        notes=notes,
     )

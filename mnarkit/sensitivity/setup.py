@@ -22,7 +22,7 @@ from mnarkit.sensitivity.loop import LoopCurve
 from mnarkit.sensitivity.source import Late, Moved, Source, source_of
 from mnarkit.sensitivity.tasks import Runner, checked_workers, identity
 
-__all__ = ["Settings", "amounts_curve", "fingerprint", "read_axes", "settings_of"]
+__all__ = ["Settings", "amounts_curve", "fingerprint", "read_axes", "settings_of", "warn_uncongenial", "with_axes"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,13 +98,17 @@ def read_axes(fit: Fit, grids: Axes) -> tuple[Axis, ...]:
 def amounts_curve(fit: Fit, what: Analysis, axes: tuple[Axis, ...], settings: Settings) -> Curve:
     """Draw the imputations once, and choose how the analysis is carried over the points."""
     source = source_of(fit, axes, settings.m, settings.seed, settings.under)
-    _warn_uncongenial(fit, what)
+    warn_uncongenial(fit, what)
     curve = _prepared(source, what, settings)
     if curve is not None:
         return curve
+    return LoopCurve(source, what, settings.df_complete, with_axes(settings, axes).runner, {})
+
+
+def with_axes(settings: Settings, axes: tuple[Axis, ...]) -> Settings:
+    """Add what is varied to what decides the numbers."""
     about = settings.runner.about | {"axes": [f"{a.name}, {a.grid.unit}, {a.where}" for a in axes]}
-    runner = replace(settings.runner, about=about)
-    return LoopCurve(source, what, settings.df_complete, runner, {})
+    return replace(settings, runner=replace(settings.runner, about=about))
 
 
 def _prepared(source: Source, what: Analysis, settings: Settings) -> Curve | None:
@@ -127,7 +131,8 @@ def _value_formula(what: str) -> Any:
     return formula
 
 
-def _warn_uncongenial(fit: Fit, what: Analysis) -> None:
+def warn_uncongenial(fit: Fit, what: Analysis) -> None:
+    """Say once what the analysis asks for and the data model lacks."""
     if isinstance(what, str):
         formulas = [parse(what)]
     elif isinstance(what, Logistic):

@@ -56,22 +56,28 @@ class Runner:
 
     def run(self, task: Task, points: Sequence[tuple[float, ...]], what: str) -> list[Arrays]:
         """Give the arrays of every point, in order; points that were finished before are read."""
-        found: dict[int, Arrays] = {}
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            found = {i: kept for i, p in enumerate(points) if (kept := _read(self._path(p))) is not None}
+        found = {i: kept for i, p in enumerate(points) if (kept := self.kept(p)) is not None}
         todo = [i for i in range(len(points)) if i not in found]
         with Line(self.progress) as line:
             for i, arrays in self._finished(task, [points[i] for i in todo], todo, what):
                 found[i] = arrays
-                if self.folder is not None:
-                    _write(self._path(points[i]), arrays, self.about | {"point": list(points[i])})
+                self.keep(points[i], arrays)
                 line.tell_share(len(found), len(points), f"{what}:")
         return [found[i] for i in range(len(points))]
 
-    def _path(self, point: tuple[float, ...]) -> Path:
+    def kept(self, point: tuple[float, ...]) -> Arrays | None:
+        """Read what was kept of a point; None if there is nothing, or nothing whole."""
+        return None if self.folder is None else _read(self._path(self.folder, point))
+
+    def keep(self, point: tuple[float, ...], arrays: Arrays) -> None:
+        """Write a point into the folder, if there is one."""
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write(self._path(self.folder, point), arrays, self.about | {"point": list(point)})
+
+    def _path(self, folder: Path, point: tuple[float, ...]) -> Path:
         text = json.dumps(self.about | {"point": [float(v).hex() for v in point]}, sort_keys=True)
-        return Path(self.folder or ".") / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.npz"
+        return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.npz"
 
     def _finished(
         self, task: Task, points: list[tuple[float, ...]], numbers: list[int], what: str
