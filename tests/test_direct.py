@@ -46,6 +46,21 @@ MORE: dict[str, mk.Spec] = {
         mk.MvNormal(*WAVES, given="x", covariance="AR(1)"),
         mk.Dropout("previous + current + x", waves=WAVES, link="logit", priors={"current": 0.4}),
     ),
+    "shared": mk.Spec(
+        mk.Growth(*WAVES, times=(0, 1, 2, 4), given="x"), mk.SharedParameter("intercept + slope + x", link="logit")
+    ),
+    "shared, by wave and raw": mk.Spec(
+        mk.Growth(*WAVES, times=(0, 1, 2, 4), degree=2, residual="constant", priors=RAW),
+        mk.SharedParameter(
+            "slope + curvature + x",
+            of="missing",
+            by_wave=("slope",),
+            priors={"curvature": 0.3, "slope[w2]": mk.Prior("normal", 0, 1, unit="raw")},
+        ),
+    ),
+    "shared, one random term": mk.Spec(
+        mk.Growth(*WAVES, times=(0, 1, 2, 4), degree=0), mk.SharedParameter("intercept", by_wave=())
+    ),
     "Heckman with a fixed rho": mk.Spec(mk.Regression("w3 ~ x"), mk.Heckman("recorded(w3) ~ x", priors={"rho": 0.5})),
     "reference": mk.Spec(mk.MvNormal(*WAVES, given="arm"), mk.Reference("J2R", arm="arm", control="b")),
 }

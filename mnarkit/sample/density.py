@@ -12,6 +12,12 @@ from mnarkit.normal.correlation import covariance, covariance_gradient
 from mnarkit.normal.likelihood import packed_loglik_and_gradient
 from mnarkit.normal.together import packed_loglik_and_gradient_together
 from mnarkit.sample.moving import append_moves, carry_moves_back
+from mnarkit.sample.random_terms import (
+    append_random_terms,
+    carry_random_terms_back,
+    sd_of_coefficient,
+    spread_of_terms,
+)
 from mnarkit.sample.scalars import place
 
 __all__ = [
@@ -166,13 +172,19 @@ def moments_gradient(v, plan, basis, d_coef, d_cov, out):
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def arguments(v, design):
     """(coef, cov) and the kernel's (B, S, A, D, c, t)."""
-    plan, basis, lines, fixed, heckman, rhos, moves = design
-    p, K, R, first = plan[1], plan[5], plan[6], plan[7]
+    plan, basis, lines, fixed, heckman, rhos, moves, hidden = design
+    powers, back, of_term, at = hidden
+    p, K, R, first = plan[1] + len(back), plan[5], plan[6], plan[7]
     coef, cov = moments_of_values(v, plan, basis)
     B, S = append_moves(v, coef, cov, moves)
+    random = np.zeros((0, 0))
+    if len(back):
+        random = spread_of_terms(spread_of(v, at, len(back)), back)
+        B, S = append_random_terms(B, S, random, powers)
     flat = fixed.copy()
     for i in range(len(lines)):
-        flat[int(lines[i, 0])] += lines[i, 2] * v[first + int(lines[i, 1])]
+        k = int(lines[i, 1])
+        flat[int(lines[i, 0])] += lines[i, 2] * v[first + k] / sd_of_coefficient(random, of_term, k)
     A, c = flat[: K * p].copy().reshape((K, p)), flat[K * p : K * p + R].copy()
     D, t = np.zeros((K, B.shape[1])), np.ones(K)
     t[K - plan[8] :] = 0.0  # limits have no error
@@ -189,9 +201,12 @@ def arguments(v, design):
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def arguments_gradient(v, design, coef, cov, B, dB, dS, dA, dD, dc, dt, out):
     """Carry the gradient in the kernel's arguments back to the values, added to out."""
-    plan, basis, lines, _, heckman, rhos, moves = design
-    p, K, first = plan[1], plan[5], plan[7]
-    d_cov = np.zeros((p, p))
+    plan, basis, lines, _, heckman, rhos, moves, hidden = design
+    powers, back, of_term, at = hidden
+    p, K, first = plan[1] + len(back), plan[5], plan[7]
+    d_cov = np.zeros(cov.shape)
+    random = spread_of_terms(spread_of(v, at, len(back)), back) if len(back) else np.zeros((0, 0))
+    d_random = np.zeros(random.shape)
     for i in range(len(heckman)):
         k, j, where = heckman[i, 0], heckman[i, 1], heckman[i, 2]
         rho, root = v[where] if where >= 0 else rhos[i], np.sqrt(cov[j, j])
@@ -206,8 +221,16 @@ def arguments_gradient(v, design, coef, cov, B, dB, dS, dA, dD, dc, dt, out):
     for i in range(len(lines)):
         row = int(lines[i, 0])
         seed = dA[row // p, row % p] if row < K * p else dc[row - K * p]
-        out[first + int(lines[i, 1])] += lines[i, 2] * seed
+        k = int(lines[i, 1])
+        sd, term = sd_of_coefficient(random, of_term, k), of_term[k]
+        out[first + k] += lines[i, 2] * seed / sd
+        if term >= 0:
+            d_random[term, term] -= 0.5 * lines[i, 2] * seed * v[first + k] / (sd * random[term, term])
     d_coef = np.zeros(coef.shape)
+    if len(back):
+        spread_gradient(v, at, len(back), carry_random_terms_back(dS, powers, back, d_random), out)
+        size = len(cov)
+        dB, dS = dB[:size].copy(), dS[:, :size, :size].copy()
     carry_moves_back(v, coef, cov, moves, dB, dS, d_coef, d_cov, out)
     moments_gradient(v, plan, basis, d_coef, d_cov, out)
 

@@ -72,13 +72,13 @@ def _structure(target: Target, values: np.ndarray) -> Named:
 
 def _indicators(target: Target, values: np.ndarray) -> Named:
     made: Named = {}
-    named, at = target.by_name(values), int(target.design[0][7])
+    named, free = target.by_name(values), target.coefficients(values)
     each = zip(target.spec.selections, target.layout.indicators, target.equations, strict=True)
     for belief, indicator, equation in each:
         k = equation.free_map.shape[1]
-        beta = values[:, at : at + k] @ equation.free_map.T + equation.fixed
+        beta = free[:, :k] @ equation.free_map.T + equation.fixed
         made[indicator.name] = ((f"{indicator.name}_term",), beta @ equation.own.T)
-        at += k
+        free = free[:, k:]
         if equation.rho is None:
             continue
         name = f"rho_{belief.columns[0]}"

@@ -10,42 +10,32 @@ from typing import Any
 import numpy as np
 
 from mnarkit.data import IncompleteData
-from mnarkit.families import DEFAULTS
-from mnarkit.normal.declared import Amount, FreeAmounts, free_amounts
-from mnarkit.normal.layout import Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
+from mnarkit.normal.declared import Amount
+from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
-from mnarkit.normal.scaling import Scaling, own_units_map, standardise
+from mnarkit.normal.scaling import Scaling, standardise
 from mnarkit.normal.structure import Structure
-from mnarkit.priors import Prior, prior_table
-from mnarkit.sample.density import FREE, GROWTH, LAGS, arguments, log_density, log_density_together, moments_of_values
+from mnarkit.priors import Prior
+from mnarkit.sample.density import (
+    FREE,
+    GROWTH,
+    LAGS,
+    all_spreads,
+    arguments,
+    log_density,
+    log_density_together,
+    moments_of_values,
+)
+from mnarkit.sample.free import Equation, amount_map, free_parameters, free_terms
 from mnarkit.sample.moving import BY_CONSTANT, OF_MEAN, PER_SD
-from mnarkit.sample.scalars import Block, correlations, located, place_all, positive, unplaced
-from mnarkit.spec.data_models import DataModel
-from mnarkit.spec.dropout import Dropout
+from mnarkit.sample.scalars import Block, place_all, unplaced
 from mnarkit.spec.events import fitted_table
-from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
-from mnarkit.spec.shared import SharedParameter
+from mnarkit.spec.shared import RANDOM_TERMS
 from mnarkit.spec.spec import Spec
 
-__all__ = ["Equation", "Target"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Equation:
-    """The coefficients of an indicator, β = free_map @ values + fixed, and `own` @ β in the columns' own units.
-
-    Attributes
-    ----------
-    rho : float or None
-        An error correlation that is given; NaN for a free one, None where there is none.
-    """
-
-    free_map: np.ndarray
-    fixed: np.ndarray
-    own: np.ndarray
-    rho: float | None
+__all__ = ["Target"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,13 +73,9 @@ class Target:
         """Lay a checked spec out; None where it has something that is not written here."""
         data = fitted_table(spec, data)
         layout = lay_out(spec, data, designs_of(spec, data))
-        if layout.hidden:  # random terms that indicators read
-            return None
-        if layout.hidden:
-            return None
         standard, scaling = standardise(layout)
         rows = kernel_data(standard)
-        blocks, equations = _free_parameters(spec, standard, scaling)
+        blocks, equations = free_parameters(spec, standard, scaling)
         scalars = (
             np.concatenate([b.kind for b in blocks]),
             np.concatenate([b.numbers for b in blocks]),
@@ -98,7 +84,7 @@ class Target:
         starts = dict(
             zip([*(b.name for b in blocks), ""], np.cumsum([0, *(b.size for b in blocks)]).tolist(), strict=True)
         )
-        amounts = _amount_map(standard.amounts, starts)
+        amounts = amount_map(standard.amounts, starts)
         design = _design(spec, standard, rows, blocks, equations, starts, amounts)
         packed = pack(rows.arrays)
         made = cls(spec, layout, standard, scaling, rows, blocks, equations, amounts, scalars, design, packed)
@@ -141,15 +127,33 @@ class Target:
         """Standardised parameters as `normal.parameters` names them, at one point."""
         coef, cov = moments_of_values(values, self.design[0], self.design[1])
         named = self.by_name(values)
-        free = {name: at + factors @ values for name, (at, factors) in self.amounts.items()}
-        amounts = [free.get(a.name, a.declared) for a in self.standard.model_amounts]
-        betas, rhos, at = [], [], int(self.design[0][7])
+        declared = {name: at + factors @ values for name, (at, factors) in self.amounts.items()}
+        amounts = [declared.get(a.name, a.declared) for a in self.standard.model_amounts]
+        betas, rhos, free = [], [], self.coefficients(values)
         for belief, equation in zip(self.spec.selections, self.equations, strict=True):
             k = equation.free_map.shape[1]
-            betas.append(equation.free_map @ values[at : at + k] + equation.fixed)
+            betas.append(equation.free_map @ free[:k] + equation.fixed)
             rhos.append(_rho(named, belief.columns[0], equation))
-            at += k
-        return Parameters(coef, cov, betas, rhos, amounts)
+            free = free[k:]
+        random = self.random(values) if self.standard.hidden else None
+        return Parameters(coef, cov, betas, rhos, amounts, random)
+
+    def random(self, values: np.ndarray) -> np.ndarray:
+        """Covariance of the random terms that indicators read, on t⁰, t¹, t²: (..., g, g) from values (..., k)."""
+        _, back, _, at = self.design[-1]
+        flat = values.reshape(-1, self.size)
+        spread = np.empty((len(flat), *back.shape))
+        all_spreads(flat, at, spread)
+        return (back @ spread @ back.T).reshape(*values.shape[:-1], *back.shape)
+
+    def coefficients(self, values: np.ndarray) -> np.ndarray:
+        """Free coefficients of the indicators, those per sd of a random term divided by it: (..., m)."""
+        of_term, first = self.design[-1][2], int(self.design[0][7])
+        found = values[..., first : first + len(of_term)]
+        if not (of_term >= 0).any():
+            return found
+        sd = np.sqrt(np.diagonal(self.random(values), axis1=-2, axis2=-1))
+        return found / np.where(of_term >= 0, sd[..., of_term], 1.0)
 
     def _agrees(self) -> bool:
         """Whether the compiled arguments are those of `normal.parameters`, at a point that has no special value."""
@@ -165,103 +169,6 @@ def _rho(named: dict[str, np.ndarray], column: str, equation: Equation) -> float
         return equation.rho
     value = named[f"rho_{column}"] if f"rho_{column}" in named else named[f"rho_{column}_z"]
     return float(value)
-
-
-def _free_parameters(spec: Spec, standard: Layout, scaling: Scaling) -> tuple[tuple[Block, ...], tuple[Equation, ...]]:
-    blocks = list(_data_model(spec.model, standard, scaling))
-    equations, rhos = [], []
-    for k, (belief, indicator) in enumerate(zip(spec.selections, standard.indicators, strict=True)):
-        made, equation, rho = _equation(belief, indicator, scaling, k)
-        blocks += made
-        rhos += rho
-        equations.append(equation)
-    drawn = [block for free in free_amounts(standard.amounts) for block in _amount_blocks(free)]
-    return (*blocks, *rhos, *drawn), tuple(equations)
-
-
-def _amount_blocks(free: FreeAmounts) -> list[Block]:
-    """Amounts as declared; correlated ones as standard normal deviations."""
-    if free.corr is None:
-        return [located(name, [prior], np.ones(()), ()) for name, prior in zip(free.names, free.priors, strict=True)]
-    count = len(free.names)
-    return [located(f"{free.names[0]}_z", [Prior("normal", 0, 1)] * count, np.ones(()), (count,))]
-
-
-def _amount_map(amounts: tuple[Amount, ...], starts: dict[str, int]) -> dict[str, tuple[float, np.ndarray]]:
-    """Every free amount by name: what it is where all values are 0, and its factors, (k,), on the values."""
-    size, made = starts[""], {}
-    for free in free_amounts(amounts):
-        if free.corr is None:
-            made |= {name: (0.0, np.eye(size)[starts[name]]) for name in free.names}
-            continue
-        at = starts[f"{free.names[0]}_z"]
-        for name, prior, row in zip(free.names, free.priors, free.root, strict=True):
-            factors = np.zeros(size)
-            factors[at : at + len(row)] = prior.values[1] * row
-            made[name] = prior.values[0], factors
-    return made
-
-
-def _data_model(model: DataModel, layout: Layout, scaling: Scaling) -> list[Block]:
-    priors = {
-        **{k: DEFAULTS[k] for k in ("coef", "intercept", "sd", "corr")},
-        **prior_table(getattr(model, "priors", None)),
-    }
-    each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]
-    structure, p, eta = layout.structure, len(layout.columns), priors["corr"].values[0]
-    rows = p if structure is None or structure.basis is None else structure.basis.shape[1]
-    shape = rows, len(layout.terms)
-    units = scaling.x_scale[None, :] / scaling.scale[:rows, None]
-    if structure is None:
-        made = [located("coef_z", each, units, shape), positive("sd_z", priors["sd"], 1 / scaling.scale)]
-        return made + ([correlations("partial_corr_z", p, eta)] if p > 1 else [])
-    ones = 1 / scaling.scale if structure.by_wave else 1 / scaling.scale[:1]
-    if structure.basis is None:
-        low = structure.lowest if structure.kind.startswith("CS") else -1.0
-        between = [Prior("uniform", low, 1.0)]
-        return [
-            located("coef_z", each, units, shape),
-            positive("sd_z", priors["sd"], ones),
-            located("shape_z", between, np.ones(()), (structure.n_shape,)),
-        ]
-    made = [
-        located("growth_z", each, units, shape),
-        positive("residual_sd_z", priors["sd"], ones),
-        positive("random_sd_z", priors["sd"], 1 / scaling.scale[:rows]),
-    ]
-    return made + ([correlations("random_corr_z", rows, eta)] if rows > 1 else [])
-
-
-def _equation(
-    belief: Selection | Heckman | Dropout | SharedParameter, indicator: Indicator, scaling: Scaling, k: int
-) -> tuple[list[Block], Equation, list[Block]]:
-    declared = prior_table(belief.priors)
-    priors = {name: prior for name, prior in declared.items() if name != "rho"}
-    default = DEFAULTS[belief.link, "slope"], DEFAULTS[belief.link, "intercept"]
-    terms, own = indicator.terms, own_units_map(indicator, scaling, k)
-    each = [priors.get(t, default[t.partition("[")[0] == "Intercept"]) for t in terms]
-    units = np.concatenate([scaling.w_scales[k], [scaling.scale[j] for j in indicator.slopes]])
-    free = [i for i, prior in enumerate(each) if isinstance(prior, Prior)]
-    some = [(terms[i], prior, units[i]) for i, prior in enumerate(each) if isinstance(prior, Prior)]
-    if priors:
-        blocks = [located(f"{indicator.name}_{t}_z", [prior], np.asarray(u), ()) for t, prior, u in some]
-    else:
-        blocks = [located(f"{indicator.name}_z", [p for _, p, _ in some], units, (len(terms),))]
-    free_map = np.eye(len(terms))[:, free]
-    fixed = np.array([0.0 if isinstance(p, Prior) else p * u for p, u in zip(each, units, strict=True)])
-    for i, (term, prior) in enumerate(zip(terms, each, strict=True)):
-        if term == "Intercept" and not isinstance(prior, Prior):  # fixed, raw: take off what the slopes carry there
-            others = np.where(np.arange(len(terms)) == i, 0.0, own[i])
-            free_map[i] = -others @ free_map
-            fixed[i] -= others @ fixed
-    if not isinstance(belief, Heckman):
-        return blocks, Equation(free_map, fixed, own, None), []
-    prior = declared.get("rho", DEFAULTS["rho"])
-    if not isinstance(prior, Prior):
-        return blocks, Equation(free_map, fixed, own, float(prior)), []
-    name, squash = f"rho_{belief.columns[0]}", prior.family != "uniform"
-    rho = located(f"{name}_z" if squash else name, [prior], np.ones(()), (), squash=squash)
-    return blocks, Equation(free_map, fixed, own, np.nan), [rho]
 
 
 def _design(
@@ -295,7 +202,24 @@ def _design(
         np.array(heckman, dtype=np.int64).reshape(-1, 3),
         np.array(rhos, dtype=float),
         _moves(standard, rows, amounts),
+        _hidden(spec, standard, equations, starts),
     )
+
+
+def _hidden(
+    spec: Spec, standard: Layout, equations: tuple[Equation, ...], starts: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Lay out what `random_terms` reads."""
+    free = sum(e.free_map.shape[1] for e in equations)
+    structure = standard.structure
+    if not standard.hidden or structure is None or structure.back is None:
+        return np.zeros((len(standard.columns), 0)), np.zeros((0, 0)), np.full(free, -1), 0
+    of_term = [
+        RANDOM_TERMS.index(name) if name in RANDOM_TERMS and prior.unit == "sd" else -1
+        for belief, indicator in zip(spec.selections, standard.indicators, strict=True)
+        for name, prior in free_terms(belief, indicator)
+    ]
+    return structure.powers, np.ascontiguousarray(structure.back), np.array(of_term), starts["random_sd_z"]
 
 
 def _moment_names(blocks: tuple[Block, ...]) -> list[str]:
@@ -325,7 +249,8 @@ def _lines(
         each = np.split(phi, edges) if equations else []
         betas = [e.free_map @ v + e.fixed for e, v in zip(equations, each, strict=True)]
         rhos = [None if e.rho is None else 0.0 for e in equations]
-        asked = Parameters(np.zeros((p, len(standard.terms))), np.eye(p), betas, rhos, amounts)
+        none = np.eye(standard.hidden)
+        asked = Parameters(np.zeros((p, len(standard.terms))), np.eye(p), betas, rhos, amounts, none)
         _, _, A, _, c, _ = kernel_parameters(asked, standard, rows)
         return np.concatenate([np.ravel(A), c])
 
@@ -333,7 +258,7 @@ def _lines(
     found = [ask(e) - fixed for e in np.eye(free)]
     triplets = [(i, k, line[i]) for k, line in enumerate(found) for i in np.flatnonzero(line)]
     K = sum(i.n_rows for i in standard.indicators) + len(rows.limited)
-    return np.array(triplets, dtype=float).reshape(-1, 3), fixed, (K, len(fixed) - K * p)
+    return np.array(triplets, dtype=float).reshape(-1, 3), fixed, (K, len(fixed) - K * (p + standard.hidden))
 
 
 def _moves(standard: Layout, rows: KernelData, free: dict[str, tuple[float, np.ndarray]]) -> tuple[np.ndarray, ...]:
