@@ -21,7 +21,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "mechanisms.md"
 WAVES = ("w0", "w1", "w2", "w3")
 HEAD = """# Mechanisms by family
 
-What becomes of the unseen values under each belief, beside each data model, asked of the code by `uv run python -m tests.mechanisms`.
+What becomes of the unseen values under each belief, beside each data model, asked of the code by
+`uv run python -m tests.mechanisms`.
 
 - **closed form**: integrated out in the likelihood of jointly normal columns; `em` and `sample`
 - **summed**: every value that an unseen cell can have is summed over; `sample`
