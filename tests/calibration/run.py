@@ -99,4 +99,5 @@ def ranks_of(scenario: Scenario, sets: int, file: Path) -> pd.DataFrame:
             out.write(json.dumps(row) + "\n")
             out.flush()
             done.append(row)
-    return pd.DataFrame(done)
+    # two runs on one folder write a set twice, alike: it depends on its number alone
+    return pd.DataFrame(done).drop_duplicates("set", ignore_index=True)
