@@ -6,7 +6,7 @@ are independent, so this is exact however many there are, where an orthant of th
 
 The integral is a sum over equally spaced points, which for a product of smooth functions that falls off as a normal
 does converges faster than any power of the step (Trefethen & Weideman 2014, section 5): with steps of
-1 / √(1 + tr L'L) it is good to 1e-8. ∂ log P / ∂C needs no derivative of L: it is E[F_j'/F_j F_k'/F_k] off the diagonal
+1 / √(1 + tr L'L) it is good to 1e-7. ∂ log P / ∂C needs no derivative of L: it is E[F_j'/F_j F_k'/F_k] off the diagonal
 and E[F_j''/F_j] / 2 on it, by the heat equation.
 """
 

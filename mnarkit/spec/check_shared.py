@@ -106,7 +106,7 @@ def over_random_terms(belief: SharedParameter) -> str:
     what = "one number a row" if size == 1 else f"{size} numbers a row"
     return (
         f"the random {' and '.join(belief.shared)} in the model of {belief.of} are integrated out, over {what}, by a "
-        "sum that is good to 1e-8"
+        "sum that is good to 1e-7"
     )
 
 
