@@ -479,7 +479,8 @@ def test_failures_in_other_processes_are_named_too() -> None:
     bad = [str(k + 1) for k, table in enumerate(completed) if table["y"].iloc[0] > cut]
     message = rf"failed in 2 of 4 imputations: {', '.join(bad)} \(ValueError: no convergence\)$"
     refused = one_line(lambda: analyze(completed, fragile, workers=2), DataError, message)
-    assert "raise ValueError" in str(refused.value.__cause__)
+    # the line itself is not told where the function was sent by value: its source is in the other process only
+    assert "in fragile" in str(refused.value.__cause__)
 
 
 def test_the_first_answer_that_is_refused_is_named_whatever_the_workers() -> None:

@@ -49,7 +49,7 @@ def loo(fits: Mapping[str, Fit]) -> pd.DataFrame:
     --------
     >>> import mnarkit as mk
     >>> wages = mk.load_dataset("wages")
-    >>> few = {"draws": 200, "tune": 200, "chains": 2, "seed": 1, "progress": False}
+    >>> few = {"draws": 500, "tune": 300, "chains": 2, "seed": 1, "progress": False}
     >>> fits = {f: mk.sample(mk.Spec(mk.Regression(f)), wages, **few) for f in ("lwage ~ 1", "lwage ~ educ")}
     >>> mk.loo(fits)["name"].tolist()
     ['lwage ~ educ', 'lwage ~ 1']

@@ -172,7 +172,7 @@ def _belief(
     if prior is not None:
         raise SpecError("prior= is for fits under MAR; with this belief use mk.sample, where every parameter has one")
     if not is_table(df):
-        raise SpecError("a table read in chunks is fitted under MAR without limits alone; load it, or use spec.mar()")
+        raise SpecError("a table read in chunks is fitted under MAR alone, without limits; load it, or use spec.mar()")
     data = IncompleteData.of(df)
     if method == "two-step":
         return _mnar("two_step_fit")(spec, data)
