@@ -26,7 +26,7 @@ def trial(n: int = 1000, seed: int = 0) -> pd.DataFrame:
     y = rng.multivariate_normal(np.zeros(6), 0.8**lag, n) + 0.5 * base[:, None] - 0.1 * arm[:, None] * np.arange(6)
     gone = np.zeros(n, dtype=bool)
     for t in range(1, 6):
-        gone |= -1.7 + 0.4 * y[:, t] + rng.normal(size=n) > 0
+        gone |= -1.45 + 0.4 * y[:, t] + rng.normal(size=n) > 0
         y[gone, t] = np.nan
     return pd.DataFrame(y, columns=list(WAVES)).assign(arm=np.where(arm == 1, "drug", "control"), base=base)
 
