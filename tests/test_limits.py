@@ -278,7 +278,7 @@ REFUSED = {
     ),
     "chunks": (
         lambda: mk.em(mk.Spec(MODEL, mk.Limits("y", high=0.5)), "no such file.parquet"),
-        "fitted under MAR without limits alone",
+        "fitted under MAR alone, without limits",
     ),
 }
 
