@@ -19,7 +19,7 @@ import mnarkit as mk
 from mnarkit.diagnose.outside import outside_findings
 from mnarkit.diagnose.predictive import predictive_check
 
-SEED = 20261125
+SEED = 20270101
 
 
 @dataclass(frozen=True)
