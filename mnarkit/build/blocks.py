@@ -84,7 +84,7 @@ def add_structure(structure: Structure, model: DataModel, layout: Layout, scalin
             shape = Covariance()(spread, 2 * _partial_correlations(rows, priors["corr"].values[0], "random_corr_z") - 1)
     else:
         low = structure.lowest if structure.kind.startswith("CS") else -1.0
-        shape = pm.Uniform("shape_z", low, 1.0, shape=(*ones.shape[:-1], structure.n_shape))
+        shape: Any = pm.Uniform("shape_z", low, 1.0, shape=(*ones.shape[:-1], structure.n_shape))
     pieces = Pieces(mean, shape, sd)
     if not arms:
         return pieces, *structure.moments(pieces, pt)

@@ -38,7 +38,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MARMeans:
-    """E[y | seen] under MAR and the residual sd, by column: at the maximum of the likelihood, or over posterior draws."""
+    """E[y | seen] under MAR and the residual sd, by column: at the likelihood's maximum, or over posterior draws."""
 
     expected: dict[str, np.ndarray]
     residual_sd: dict[str, float]

@@ -77,8 +77,8 @@ def em(
         Stop when an iteration changes no parameter of the standardised columns by more: absolute below 0.01, relative
         above, as SAS PROC MI, whose default is 1e-4. With `criterion="loglik"`, when the objective rises by less.
         Heckman, dropout and growth models, `MvNormal(by=)`, limits, amounts inside the likelihood and correlated
-        propensities are maximised by quasi-Newton and Newton steps to a gradient of 0; `tol`, `criterion` and `accelerate` are not for
-        them.
+        propensities are maximised by quasi-Newton and Newton steps to a gradient of 0; `tol`, `criterion` and
+        `accelerate` are not for them.
     max_iter : int
         At most so many iterations; reaching it gives `converged=False` and a warning, never an error.
     criterion : {"parameter", "loglik"}

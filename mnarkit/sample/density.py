@@ -277,10 +277,10 @@ def usable(v, covs):
     for i in range(len(v)):
         if not np.isfinite(v[i]):
             return False
-    for cov in covs:
-        if not (np.min(np.diag(cov)) > 0 and np.max(np.diag(cov)) < np.inf):
-            return False
-    return True
+    least, most = np.inf, 0.0
+    for arm in range(len(covs)):
+        least, most = min(least, np.min(np.diag(covs[arm]))), max(most, np.max(np.diag(covs[arm])))
+    return least > 0 and most < np.inf
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
