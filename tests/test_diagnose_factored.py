@@ -108,3 +108,33 @@ def test_counts_with_more_spread_than_poisson_are_seen_and_poisson_counts_are_no
     assert found["wrong"].p_value < 0.05
     said = [f.verdict for f in predictive_findings(found["wrong"], mk.Spec(mk.Regression("k ~ x", family="poisson")))]
     assert any("not as poisson values are" in one for one in said)
+
+
+@pytest.mark.filterwarnings("ignore::mnarkit.errors.MnarkitWarning")
+def test_levels_are_compared_by_their_shares():
+    data = table()
+    data.loc[data.index[:100], "g"] = None
+    fit = mk.sample(
+        mk.Spec(mk.Regression("g ~ x", family="categorical")),
+        data, draws=100, tune=100, chains=2, seed=1, progress=False,
+    )  # fmt: skip
+    found = mk.diagnose(fit, m=10, pairs=20, seed=2)
+    assert found.predictive.columns == ("g = q", "g = r")
+    shares = {f.what: f.number for f in found.findings if f.measure == "imputed minus recorded share"}
+    cells, recorded = found.imputations.cells["g"], data["g"].dropna()
+    assert shares == {
+        f"g = {level} (n = 100)": pytest.approx((cells == level).mean() - (recorded == level).mean())
+        for level in ("p", "q", "r")
+    }
+    assert sum(shares.values()) == pytest.approx(0, abs=1e-12)
+
+
+def test_independent_draws_have_no_chains_that_disagree():
+    rng = np.random.default_rng(1)
+    y = rng.normal(size=(60, 2))
+    y[:20, 1] = np.nan
+    spec = mk.Spec(mk.MvNormal("a", "b"), mk.PatternMixture(mk.Restriction("CCMV")))
+    fit = mk.sample(spec, pd.DataFrame(y, columns=["a", "b"]), draws=20, chains=2, seed=1, progress=False)
+    found = mk.diagnose(fit, m=5, seed=2)
+    sampler = [f for f in found.findings if f.check == "sampler"]
+    assert [(f.what, f.number, f.alarm) for f in sampler] == [("independent draws", 40, False)]
