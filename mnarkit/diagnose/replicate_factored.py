@@ -1,7 +1,6 @@
 """Tables drawn from a factored fit: each column from its family, after those by which it is explained; the holes."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,11 +27,18 @@ def factored_replicator(fit: Fit) -> "_Factored | None":
     if any(term.holes for belief in fit.spec.selections for term in parse(belief.formula).terms):
         return None  # indicators that read others are drawn one after the other, which is not written
     layout = lay_out(fit.spec, fit.data, designs_of(fit.spec, fit.data))
-    return _Factored(fit, layout, stacked_draws(fit), Fresh(layout))
+    fresh = Fresh(layout)
+    return _Factored(fit, layout, stacked_draws(fit), fresh, _fixed_predictors(fresh))
 
 
-# a cached property needs a dict, so no slots
-@dataclass(frozen=True, eq=False)
+def _fixed_predictors(fresh: Fresh) -> np.ndarray:
+    """An intercept, and what the designs of the columns read of fully seen columns."""
+    every = np.column_stack([np.ones((fresh.layout.data.n, 1)), *(x for x in fresh.fixed if x is not None)])
+    _, first = np.unique(every, axis=1, return_index=True)
+    return every[:, np.sort(first)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Factored:
     """Numbers and codes; a column of unordered levels stands as one column of 0 and 1 for each level but the first."""
 
@@ -40,17 +46,11 @@ class _Factored:
     layout: Layout
     draws: dict[str, np.ndarray]
     fresh: Fresh
+    x: np.ndarray
 
     @property
     def columns(self) -> tuple[str, ...]:
         return tuple(name for one in self.layout.coded for name in _names(one))
-
-    @cached_property
-    def x(self) -> np.ndarray:
-        """An intercept, and what the designs of the columns read of fully seen columns."""
-        every = np.column_stack([np.ones((self.layout.data.n, 1)), *(x for x in self.fresh.fixed if x is not None)])
-        _, first = np.unique(every, axis=1, return_index=True)
-        return every[:, np.sort(first)]
 
     @property
     def modelled(self) -> np.ndarray:

@@ -142,7 +142,9 @@ def _beside(fit: Fit, drawn: Imputations, formula: str) -> Raw:
 
 
 def _asked(fit: Fit, analyses: Any) -> tuple[str, ...]:
-    given = (analyses,) if isinstance(analyses, str) or callable(analyses) else tuple(analyses or default_analyses(fit))
+    given: tuple[Any, ...] = (
+        (analyses,) if isinstance(analyses, str) or callable(analyses) else tuple(analyses or default_analyses(fit))
+    )
     other = next((one for one in given if not isinstance(one, str)), None)
     if other is not None:
         raise SpecError(
