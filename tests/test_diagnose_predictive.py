@@ -229,7 +229,7 @@ def test_a_column_outside_the_model_breaks_mar_only_if_it_goes_with_holes_and_va
 
 
 def test_chains_in_two_modes_are_judged_one_by_one():
-    """Together the distance of two wrong modes would pass for variance that the fit has used up."""
+    """A chain that is right raises no alarm, two that are wrong do."""
     fit = regression_fit(line(300, 3))
     chains = {
         name: v.values.reshape(2, 200, *v.shape[2:]).copy() for name, v in fit.draws["posterior"].data_vars.items()
@@ -240,8 +240,6 @@ def test_chains_in_two_modes_are_judged_one_by_one():
     found = predictive_check(two_chains(fit, one_wrong, rhat=3.0), pairs=50, seed=1)
     assert (found.chain, found.p_value > 0.05) == (0, True)
     both_wrong = {**chains, "coef": chains["coef"] + np.array([-3.0, 3.0])[:, None, None, None]}
-    together = predictive_check(two_chains(fit, both_wrong, rhat=1.0), pairs=50, seed=1)
-    assert not together.p_value < 0.05  # what is wrong stays unseen
     apart = predictive_check(two_chains(fit, both_wrong, rhat=3.0), pairs=50, seed=1)
     assert apart.p_value < 0.05
     said = [f.verdict for f in predictive_findings(apart, fit.spec) if f.what == "chains"]
