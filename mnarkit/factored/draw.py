@@ -25,7 +25,8 @@ def draw_unseen(
     Sampled cells come from the draw; the summed cells of a row jointly, from their probabilities given all that is
     seen; leaves one column after another, from their family given the row as completed so far.
     """
-    numbers = np.column_stack([np.where(c.seen, c.values, _inside(c)) for c in layout.coded])
+    like = zip(layout.coded, layout.designs.coded, strict=True)
+    numbers = np.column_stack([np.where(c.seen, c.values, _inside(fitted)) for c, fitted in like])
     for j, rows in enumerate(layout.latent):
         numbers[rows, j] = latent[j]
     every = candidate_weights(layout, par, latent)
@@ -69,7 +70,10 @@ def predictor_at(layout: Layout, j: int, rows: np.ndarray, numbers: np.ndarray, 
     table: IncompleteData = filled(layout.data.frame.iloc[rows], layout.coded, held)
     built, factor = layout.designs.built[j], layout.factors[j]
     x = built.rebuild(table)[:, [built.names.index(t) for t in factor.terms]]
-    return x @ par[factor.name].T
+    eta, random = x @ par[factor.name].T, factor.random
+    if random is None:
+        return eta
+    return eta + (random.every[rows] * par[random.effects][random.of_row[rows]]).sum(axis=1)
 
 
 def auxiliary(one: Coded, par: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from mnarkit.data import IncompleteData
 from mnarkit.factored.cells import Block, Roles, blocks_of, roles_of
 from mnarkit.factored.columns import Coded, code, filled
 from mnarkit.factored.density import constants
+from mnarkit.factored.random_terms import RandomDesign, RandomTerms, random_design, random_terms
 from mnarkit.factored.rows import FactorRows, rows_of
 from mnarkit.factored.terms import Curve, curves_of
 from mnarkit.formula import Design, Formula, design, parse
@@ -21,10 +22,11 @@ __all__ = ["Designs", "Factor", "Inputs", "Layout", "designs_of", "lay_out"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Designs:
-    """The modelled columns of the fit's table and the design of each factor, regressions first."""
+    """The modelled columns of the fit's table, the designs of each factor and of its random terms."""
 
     coded: tuple[Coded, ...]
     built: tuple[Design, ...]
+    random: tuple[RandomDesign | None, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +69,9 @@ class Factor:
     center, scale : (q,) arrays
         The design is (x - center) / scale.
     origin, unit : float
-        η = origin + unit · (x coef).
+        η = origin + unit · (x coef + random terms).
+    random : RandomTerms or None
+        The random terms.
     """
 
     name: str
@@ -92,6 +96,7 @@ class Factor:
     scale: Any
     origin: Any = 0.0
     unit: Any = 1.0
+    random: RandomTerms | None = None
 
     @property
     def of_indicator(self) -> bool:
@@ -134,8 +139,9 @@ def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     regressions = regressions_of(spec)
     coded = tuple(code(r, data) for r in regressions)
     numbers = {c.column: _placed(c, _placeholders(c)[0]) for c in coded}
-    formulas = [*(r.predictors for r in regressions), *(parse(b.formula) for b in spec.selections)]
-    return Designs(coded, tuple(design(f, filled(data.frame, coded, numbers, _asked(f))) for f in formulas))
+    formulas = [parse(b.formula) for b in (*regressions, *spec.selections)]
+    built = tuple(design(f.fixed, filled(data.frame, coded, numbers, _asked(f))) for f in formulas)
+    return Designs(coded, built, tuple(random_design(f, data) for f in formulas))
 
 
 def _asked(formula: Formula) -> frozenset[str]:
@@ -201,7 +207,16 @@ def _factor(layout: Layout, k: int, spec: Spec, built: Design, where: FactorRows
         response_cells=_cells(layout, j)[where.row[sampled]],
         center=np.zeros(x.shape[1]),
         scale=np.ones(x.shape[1]),
+        random=_random(layout, k, where, coded[j].column if belief is None else f"missing_{coded[j].column}"),
     )
+
+
+def _random(layout: Layout, k: int, where: FactorRows, name: str) -> RandomTerms | None:
+    made = layout.designs.random[k]
+    if made is None:
+        return None
+    family = layout.coded[k].family.name if k < len(layout.coded) else "missing"
+    return random_terms(made, name, layout.data, where.row, family, summed=where.direct < len(where.row))
 
 
 def _curved(
