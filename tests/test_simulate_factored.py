@@ -79,6 +79,35 @@ def test_rows_have_the_factored_density(name):
         assert abs(ratio.mean() - 1) < 4 * ratio.std() / np.sqrt(len(ratio)), seed
 
 
+def test_random_terms_are_drawn_by_group():
+    """Variances within and between groups of 2,000, to 5 standard errors; and the holes of a group go together."""
+    groups, rows = 2000, 5
+    frame = pd.DataFrame({"id": np.repeat(np.arange(groups), rows), "t": np.tile(np.arange(5.0), groups)})
+    spec = mk.Spec(mk.Regression("y ~ t + (1 + t | id)"), mk.Selection("missing(y) ~ t + (1 | id)", link="logit"))
+    truth = {
+        "coef_y": [1.0, 0.5],
+        "sd_y": 0.7,
+        "random_sd_y": [1.2, 0.4],
+        "random_corr_y": [[1.0, 0.5], [0.5, 1.0]],
+        "missing_y": {"Intercept": -1.0, "t": 0.0},
+        "random_sd_missing_y": [1.5],
+    }
+    table, complete = mk.simulate(spec, truth, data=frame, seed=1, complete=True)
+    y = complete["y"].to_numpy().reshape(groups, rows)
+    powers = np.vander(np.arange(5.0), 2, increasing=True)
+    spread = np.array([[1.44, 0.24], [0.24, 0.16]])
+    expected = powers @ spread @ powers.T + 0.49 * np.eye(5)
+    error = np.sqrt((np.outer(np.diag(expected), np.diag(expected)) + expected**2) / groups)
+    assert np.all(np.abs(np.cov(y.T) - expected) < 5 * error)
+    hole = table["y"].isna().to_numpy().reshape(groups, rows)
+    between = hole.mean(axis=1).var()
+    assert between > 2 * hole.mean() * (1 - hole.mean()) / rows
+    with pytest.raises(mk.errors.SpecError, match=r"\(1 \+ t | id\) is about groups of rows: give data="):
+        mk.simulate(spec, truth, n=10)
+    with pytest.raises(mk.errors.SpecError, match="'random_corr_y' is a correlation matrix"):
+        mk.simulate(spec, truth | {"random_corr_y": [[1.0, 2.0], [2.0, 1.0]]}, data=frame, seed=1)
+
+
 def test_levels_are_those_of_the_table_given():
     rng = np.random.default_rng(1)
     grade = pd.Categorical(rng.choice(["low", "middle", "high"], 300), ["low", "middle", "high"], ordered=True)

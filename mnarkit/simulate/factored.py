@@ -9,10 +9,11 @@ import pandas as pd
 from mnarkit.data import IncompleteData
 from mnarkit.factored.columns import Coded, code
 from mnarkit.factored.draw import draw_family
+from mnarkit.factored.random_terms import group_labels, random_design
 from mnarkit.families import FAMILIES
 from mnarkit.formula import Formula, design, parse
 from mnarkit.simulate.mechanisms import happens, in_order
-from mnarkit.simulate.truth import Truth
+from mnarkit.simulate.truth import Truth, correlations
 from mnarkit.spec.engine import regressions_of
 from mnarkit.spec.missingness import Selection
 from mnarkit.spec.regressions import Regression
@@ -45,7 +46,9 @@ def draw_factored(
     for belief in in_order(spec):
         if isinstance(belief, Selection):
             j = spec.model.columns.index(belief.columns[0])
-            seen[:, j] = ~happens(_of_holes(belief, spec, truth, frame, seen), belief.link, rng)
+            eta = _of_holes(belief, spec, truth, frame, seen)
+            eta = eta + _random_part(parse(belief.formula), f"missing_{belief.columns[0]}", truth, frame, rng)
+            seen[:, j] = ~happens(eta, belief.link, rng)
     return seen, frame
 
 
@@ -60,10 +63,27 @@ def _column(
         x, names = x[:, kept], [names[i] for i in kept]
     by_level = [[str(level) for level in (one.levels or ())[1:]]] if family == "categorical" else []
     eta = x @ truth.numbers(f"coef_{column}", *by_level, names).T
+    eta = eta + _random_part(parse(regression.formula), column, truth, frame, rng)
     values = one.decode(draw_family(one, eta, _auxiliary(one, truth), rng))
     if one.levels is None or not isinstance(one.levels[0], str):
         return values
     return pd.Categorical(values, categories=list(one.levels), ordered=family == "ordinal")
+
+
+def _random_part(
+    formula: Formula, name: str, truth: Truth, frame: pd.DataFrame, rng: np.random.Generator
+) -> np.ndarray | float:
+    """What random terms add to a linear predictor, (n,): effects of every level drawn from the population."""
+    made = random_design(formula, IncompleteData.of(frame))
+    if made is None:
+        return 0.0
+    terms = made.built.names
+    sd, corr = truth.numbers(f"random_sd_{name}", terms), np.ones((1, 1))
+    if len(terms) > 1:
+        corr = correlations(truth, f"random_corr_{name}", terms)
+    level, labels = pd.factorize(np.array(group_labels(frame[made.bar.group].tolist())))
+    effects = rng.standard_normal((len(labels), len(terms))) @ np.linalg.cholesky(corr * np.outer(sd, sd)).T
+    return (made.built.matrix * effects[level]).sum(axis=1)
 
 
 def _coded(regression: Regression, truth: Truth, given: IncompleteData) -> Coded:
@@ -97,7 +117,7 @@ def _of_holes(belief: Selection, spec: Spec, truth: Truth, frame: pd.DataFrame, 
         for column in term.holes - values:
             if column in spec.model.columns:
                 masked[column] = frame[column].where(seen[:, spec.model.columns.index(column)])
-    x, names = _design(formula, masked)
+    x, names = _design(formula.fixed, masked)
     return x @ truth.numbers(f"missing_{belief.columns[0]}", names)
 
 

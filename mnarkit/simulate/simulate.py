@@ -11,6 +11,7 @@ import pandas as pd
 from mnarkit.data import IncompleteData
 from mnarkit.errors import SpecError
 from mnarkit.fit import checked_seed
+from mnarkit.formula import parse
 from mnarkit.normal.layout import Designs, KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.simulate.factored import columns_with_levels, draw_factored
@@ -20,7 +21,7 @@ from mnarkit.simulate.truth import Truth, moments
 from mnarkit.spec.check import named_columns
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import Dropout
-from mnarkit.spec.engine import engine_of
+from mnarkit.spec.engine import engine_of, regressions_of
 from mnarkit.spec.growth import Growth
 from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec, require_spec
@@ -128,10 +129,14 @@ def _rows(spec: Spec, n: int | None, data: object | None, rng: np.random.Generat
 
 
 def _needs_no_table(spec: Spec) -> None:
-    """Refuse a belief without a model of the holes, or with levels, where there is no table to take them from."""
+    """Refuse what takes rows from a table: a belief without a model of the holes, groups of random terms."""
     blind = [b for b in spec.missingness if b in spec.pattern_mixtures or b == spec.reference]
     if blind:
         raise SpecError(f"{blind[0]} has no model of the holes: give data=, a table whose rows have them")
+    formulas = [parse(each.formula) for each in (*regressions_of(spec), *spec.selections)]
+    bar = next((f.bar for f in formulas if f.bar is not None), None)
+    if bar is not None:
+        raise SpecError(f"{bar} is about groups of rows: give data=, a table with the column {bar.group!r}")
 
 
 @singledispatch

@@ -10,7 +10,7 @@ from mnarkit.errors import SpecError
 from mnarkit.normal.layout import Layout
 from mnarkit.normal.structure import Structure
 
-__all__ = ["Truth", "moments", "random_terms"]
+__all__ = ["Truth", "correlations", "moments", "random_terms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,19 @@ def _curve(
 def _spread(truth: Truth, curve: tuple[str, ...]) -> np.ndarray:
     """Covariance of the random terms."""
     sd = truth.numbers("random_sd", curve)
-    corr = _positive(truth.numbers("random_corr", curve, curve), "random_corr") if len(curve) > 1 else np.ones((1, 1))
+    corr = correlations(truth, "random_corr", curve) if len(curve) > 1 else np.ones((1, 1))
     return corr * np.outer(sd, sd)
+
+
+def correlations(truth: Truth, name: str, labels: Sequence[str]) -> np.ndarray:
+    """Read a correlation matrix.
+
+    Raises
+    ------
+    SpecError
+        It is not there, or is none.
+    """
+    return _positive(truth.numbers(name, labels, labels), name)
 
 
 def random_terms(
