@@ -25,7 +25,7 @@ PROMISED = {
         ("report.html", "beliefs.png"),
     ),
     "scores.py": (
-        ("Fit of 935 rows", "feduc sampled beside the parameters", "2 years less", "complete cases (663 men)"),
+        ("Fit of 935 rows", "feduc latent, sampled beside the parameters", "2 years less", "complete cases (663 men)"),
         ("report.html", "beliefs.png"),
     ),
     "utilities.py": (("factored", "Pooled over m = 20", "differences of all values"), ()),
