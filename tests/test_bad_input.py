@@ -279,7 +279,7 @@ VALUES = {
     "code": (
         lambda: mk.Regression("income ~ exec('1')"),
         FormulaError,
-        "not allowed; the functions are abs, bs, C, .*",
+        "not allowed; the functions are above, abs, bs, C, .*",
     ),
     "Heckman of missing": (
         lambda: mk.Heckman("missing(y) ~ x"),

@@ -13,8 +13,13 @@ def strategy(layout: Layout, because: str) -> str:
 
 def _of_column(layout: Layout, j: int) -> list[str]:
     one, roles = layout.coded[j], layout.roles
-    leaf, summed, latent = (int(r[:, j].sum()) for r in (roles.leaf, roles.summed, roles.latent))
-    found = []
+    found, grid, axis = [], layout.grids[j], layout.designs.axes[j]
+    leaf, summed, latent = (int(r[:, j].sum()) for r in (roles.leaf, roles.summed & ~roles.pointwise, roles.latent))
+    if grid is not None and axis is not None:
+        split = f", split at {', '.join(f'{b:.4g}' for b in axis.breaks)}" if axis.breaks else ""
+        found.append(
+            f"{one.column} integrated over {grid.values.shape[1]} fixed points a row{split} ({len(grid.rows)} cells)"
+        )
     if summed:
         count = one.family.support == "counts"
         over = f"the counts 0 to {one.bounds[1]:.0f}" if count else f"its {len(one.levels or ())} levels"

@@ -15,7 +15,7 @@ from mnarkit.spec.check_dropout import check_dropout, dropout_identified
 from mnarkit.spec.check_restriction import monotone_lengths
 from mnarkit.spec.check_shared import check_shared, shared_identified
 from mnarkit.spec.collinear import check_undetermined, full_rank
-from mnarkit.spec.data_models import DataModel, formulas_of, regression_of
+from mnarkit.spec.data_models import DataModel, MvNormal, formulas_of, regression_of
 from mnarkit.spec.death import check_death, death_waves, still_there
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
@@ -196,8 +196,8 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
             )
         if unseen and not term.bare:
             raise SpecError(
-                f"{term.name!r} in {belief.formula!r} transforms the modelled column {sorted(unseen)[0]!r}; "
-                "it can stand as it is alone"
+                f"{term.name!r} in {belief.formula!r} is not linear in {sorted(unseen)[0]!r}, which columns modelled "
+                f"jointly cannot have; {_apart(model)}"
             )
     built = design(parsed, data, leave_out=model.columns)
     slopes = [c for c in model.columns if c in {c for t in parsed.terms if t.bare for c in t.columns}]
@@ -224,6 +224,19 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
                 f"the intercept's prior in {belief.formula!r} is at the centre of the predictors; "
                 "unit='raw' is not for it"
             )
+
+
+def _apart(model: DataModel) -> str:
+    """Say which factored model has the same distribution as a joint one."""
+    if not isinstance(model, MvNormal):
+        return "let the column stand as it is alone"
+    given = model.given if model.given != "1" else ""
+    each = []
+    for j, column in enumerate(model.columns[:3]):
+        before = " + ".join(part for part in (*model.columns[:j], given) if part) or "1"
+        each.append(f'Regression("{column} ~ {before}")')
+    more = ", ..." if len(model.columns) > 3 else ""
+    return f"write them one given the other, which is the same distribution: Regressions({', '.join(each)}{more})"
 
 
 def identification(spec: Spec) -> tuple[str, ...]:
