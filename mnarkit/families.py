@@ -114,5 +114,7 @@ DEFAULTS: Mapping[Any, Prior] = MappingProxyType(
         "skew": Prior("normal", 0, 3),
         "cv": Prior("half_student_t", 3, 1),
         "spread": Prior("uniform", 0, 1),
+        "random_sd": Prior("half_student_t", 3, 2.5),
+        ("probit", "random_sd"): Prior("half_student_t", 3, 1.5),
     }
 )

@@ -18,7 +18,7 @@ from mnarkit.spec.files import from_json, read_spec
 from mnarkit.spec.spec import Spec
 from mnarkit.tables import dtypes_of, read_file, restored, write_table
 
-__all__ = ["Fit", "checked_seed", "draw_parameters", "latent_draw", "load_fit", "stacked_draws"]
+__all__ = ["Fit", "checked_seed", "draw_parameters", "effects_draw", "latent_draw", "load_fit", "stacked_draws"]
 
 _AGAIN = "run mnarkit fit again"
 _FILES = ("spec.yaml", "posterior.nc", "data.parquet", "fit.json")
@@ -34,7 +34,7 @@ class Fit:
         What was fitted to what, and the seed of the sampler.
     draws : xarray.DataTree
         Groups `posterior`, `sample_stats`, `log_likelihood` (log p(y_seen, r | θ) of every row that says something)
-        and, where unseen cells are sampled, `latent`; ready for ArviZ.
+        and, where unseen cells are sampled or there are random effects, `latent`; ready for ArviZ.
     notes : tuple of str
         What the result rests on and how the sampler did, in sentences.
     """
@@ -133,6 +133,14 @@ def latent_draw(fit: Fit, columns: Sequence[str], number: int) -> list[np.ndarra
     chain, draw = divmod(number, int(fit.draws["posterior"].sizes["draw"]))
     held = dict(fit.draws["latent"].data_vars) if "latent" in fit.draws.children else {}
     return [held[name].values[chain, draw] if (name := f"{c}_missing") in held else np.zeros(0) for c in columns]
+
+
+def effects_draw(fit: Fit, name: str, number: int) -> dict[str, np.ndarray]:
+    """Random effects by group in one draw of `stacked_draws`, in own units."""
+    chain, draw = divmod(number, int(fit.draws["posterior"].sizes["draw"]))
+    held = fit.draws["latent"].to_dataset()[name]
+    labels = held[f"{name}_group"].values.tolist()
+    return dict(zip(labels, held.values[chain, draw], strict=True))
 
 
 def draw_parameters(draws: dict[str, np.ndarray], layout: Layout, number: int) -> tuple[Parameters, dict[str, float]]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import comb, prod
+from math import prod
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -16,17 +16,18 @@ from formulaic.parser import DefaultFormulaParser
 from formulaic.parser.algos.tokenize import tokenize
 from formulaic.parser.types import Token
 
-from mnarkit.calls import ALLOWED, FUNCTIONS, check_call, shown
+from mnarkit.bars import Bar, refuse_bar, split_bar
+from mnarkit.calls import FUNCTIONS, check_call, shown
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, FormulaError
 from mnarkit.levels import Coding, check_levels, check_seen, code_levels, is_text
+from mnarkit.sizes import check_size, count_terms, refusal
 
 __all__ = ["Design", "Formula", "Term", "design", "parse"]
 
 type Kind = Literal["value", "missing", "recorded"]
 
-_MOST_CHARACTERS, _MOST_TOKENS, _MOST_TERMS, _MOST_COLUMNS = 2_000, 400, 200, 1_000
-_DEEPEST, _HIGHEST_POWER = 20, 3
+_MOST_TOKENS, _MOST_COLUMNS = 400, 1_000
 _OPERATORS = frozenset({"", "+", "-", "+-", "*", "/", ":", "**", "^"})
 _LEFT = re.compile(r"(missing|recorded)\s*\(\s*(?:`([^`]+)`|([^\W\d][\w.]*))\s*\)")
 
@@ -57,13 +58,33 @@ class Formula:
     kind : {"value", "missing", "recorded"} or None
         What the left side says about the response.
     terms : tuple of Term
-        The terms of the right side by degree, the intercept (named '1') first when present.
+        The terms of the right side by degree, the intercept (named '1') first when present; without random ones.
+    bar : Bar or None
+        The random terms.
     """
 
     text: str
     response: str | None
     kind: Kind | None
     terms: tuple[Term, ...]
+    bar: Bar | None = None
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that the right side reads, that of the groups too; not those of which it asks for holes alone."""
+        terms = (*self.terms, *(() if self.random is None else self.random.terms))
+        groups = frozenset() if self.bar is None else frozenset({self.bar.group})
+        return groups.union(*(term.columns for term in terms))
+
+    @property
+    def fixed(self) -> "Formula":
+        """The formula without its random terms."""
+        return self if self.bar is None else parse(split_bar(self.text)[0])
+
+    @property
+    def random(self) -> "Formula | None":
+        """The right-hand side of the random terms."""
+        return None if self.bar is None else parse(self.bar.terms)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +137,8 @@ def parse(text: str) -> Formula:
     Parameters
     ----------
     text : str
-        `y ~ terms`, `missing(y) ~ terms`, `recorded(y) ~ terms`, or terms alone. Terms are columns joined by
+        `y ~ terms`, `missing(y) ~ terms`, `recorded(y) ~ terms`, or terms alone, and `(1 + x | id)` among them once.
+        Terms are columns joined by
         `+ - : * / ** ^`, with 0, 1 or -1 for the intercept, and calls such as `log(x)`, `I(x**2)`, `C(x)`,
         `poly(x, 2)`, `bs(x, df=4)`. A column whose name is not an identifier stands in backticks.
 
@@ -163,6 +185,7 @@ def design(formula: Formula, data: IncompleteData, *, leave_out: Collection[str]
     >>> design(parse("y ~ age + city"), data).names
     ('Intercept', 'age', 'city[T.yes]')
     """
+    refuse_bar(formula.bar, f"a design matrix of {shown(formula.text)}")
     read, built = _reading(formula.text)
     kept = [b for term, b in zip(read.terms, built, strict=True) if not (term.bare and term.columns <= set(leave_out))]
     what = f"the formula {shown(read.text)}"
@@ -195,60 +218,56 @@ def _reading(text: str) -> tuple[Formula, tuple[Any, ...]]:
 
 @cache
 def _read(text: str) -> tuple[Formula, tuple[Any, ...]]:
-    _check_size(text)
+    check_size(text)
+    fixed, bar = split_bar(text)
+    if bar is not None:
+        return _with_random_terms(text, fixed, bar)
     try:
         tokens = list(tokenize(text))
         response, kind, right = _sides(text, tokens)
         called = _check_tokens(text, right)
         source = text.partition("~")[2] if kind else text
         tree = DefaultFormulaParser(feature_flags=DefaultFormulaParser.FeatureFlags.NONE).get_ast(source)
-        _count_terms(text, tree)
+        count_terms(text, tree)
         built = tuple(cast(Any, Terms)(source))
     except FormulaError:
         raise
     except (FormulaicError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise _refusal(text, "cannot be read; write it as in 'y ~ x + log(z) + a:b'") from error
+        raise refusal(text, "cannot be read; write it as in 'y ~ x + log(z) + a:b'") from error
     terms = tuple(_term(text, term) for term in built)
     if kind not in ("missing", "recorded") and any(term.holes for term in terms):
-        raise _refusal(text, "asks for missing(...), which stands on the right of a model of holes alone")
+        raise refusal(text, "asks for missing(...), which stands on the right of a model of holes alone")
     clash = sorted(called & frozenset[str]().union(*(term.columns for term in terms)))
     if clash:
-        raise _refusal(text, f"uses {clash[0]!r} both as a column and as a function; rename the column")
+        raise refusal(text, f"uses {clash[0]!r} both as a column and as a function; rename the column")
     return Formula(text, response, kind, terms), built
 
 
-def _check_size(text: str) -> None:
-    if not text:
-        raise FormulaError("the formula is empty; write '1' for an intercept alone")
-    if len(text) > _MOST_CHARACTERS:
-        raise _refusal(text, f"has {len(text)} characters; at most {_MOST_CHARACTERS} are read")
-    if "{" in text or "}" in text:
-        raise _refusal(text, f"holds code in braces, which is never run; {ALLOWED}")
-    depth = deepest = 0
-    for character in text:
-        depth += (character in "([") - (character in ")]")
-        deepest = max(deepest, depth)
-    if deepest > _DEEPEST:
-        raise _refusal(text, f"nests {deepest} parentheses; at most {_DEEPEST} are read")
+def _with_random_terms(text: str, fixed: str, bar: Bar) -> tuple[Formula, tuple[Any, ...]]:
+    read, built = _read(fixed)
+    random = _read(bar.terms)[0]
+    if random.kind is not None or not random.terms or any(t.holes for t in random.terms):
+        raise refusal(text, f"has {shown(bar.terms)} before the bar; random terms are 1 and columns: (1 + x | id)")
+    return Formula(text, read.response, read.kind, read.terms, bar), built
 
 
 def _sides(text: str, tokens: list[Token]) -> tuple[str | None, Kind | None, list[Token]]:
     """Split into the response, what is said about it, and the tokens of the right side."""
     if len(tokens) > _MOST_TOKENS:
-        raise _refusal(text, f"has {len(tokens)} words and signs; at most {_MOST_TOKENS} are read")
+        raise refusal(text, f"has {len(tokens)} words and signs; at most {_MOST_TOKENS} are read")
     tildes = [i for i, token in enumerate(tokens) if token.kind is Token.Kind.OPERATOR and "~" in token.token]
     if not tildes:
         return None, None, tokens
     if len(tildes) > 1 or text.count("~") > 1:
-        raise _refusal(text, "has more than one '~'; write 'y ~ x'")
+        raise refusal(text, "has more than one '~'; write 'y ~ x'")
     at = tildes[0]
     if len(tokens) == at + 1:
-        raise _refusal(text, "has an empty right side; write '1' for an intercept alone")
+        raise refusal(text, "has an empty right side; write '1' for an intercept alone")
     if at == 1 and tokens[0].kind is Token.Kind.NAME:
         return _name(text, tokens[0].token), "value", tokens[1:]
     match = _LEFT.fullmatch(tokens[0].token) if at == 1 and tokens[0].kind is Token.Kind.PYTHON else None
     if match is None:
-        raise _refusal(text, "has a left side that is not a column, missing(column) or recorded(column)")
+        raise refusal(text, "has a left side that is not a column, missing(column) or recorded(column)")
     kind: Kind = "missing" if match[1] == "missing" else "recorded"
     return _name(text, match[2] or match[3]), kind, tokens[1:]
 
@@ -259,11 +278,11 @@ def _check_tokens(text: str, tokens: list[Token]) -> frozenset[str]:
     for token in tokens:
         match token.kind:
             case Token.Kind.OPERATOR if token.token.removeprefix("~") not in _OPERATORS:
-                raise _refusal(text, f"uses {shown(token.token)}; the signs are + - : * / ** ^ ~")
+                raise refusal(text, f"uses {shown(token.token)}; the signs are + - : * / ** ^ ~")
             case Token.Kind.CONTEXT if token.token not in "()":
-                raise _refusal(text, f"uses {token.token!r}; group terms by parentheses")
+                raise refusal(text, f"uses {token.token!r}; group terms by parentheses")
             case Token.Kind.VALUE if token.token not in ("0", "1", "2", "3"):
-                raise _refusal(text, f"uses {shown(token.token)}; outside calls only 0 and 1 are terms: I(2 * x)")
+                raise refusal(text, f"uses {shown(token.token)}; outside calls only 0 and 1 are terms: I(2 * x)")
             case Token.Kind.NAME:
                 _name(text, token.token)
             case Token.Kind.PYTHON:
@@ -273,43 +292,17 @@ def _check_tokens(text: str, tokens: list[Token]) -> frozenset[str]:
 
 def _name(text: str, name: str) -> str:
     if name.strip(".") == "":
-        raise _refusal(text, f"uses {name!r}; name the columns one by one")
+        raise refusal(text, f"uses {name!r}; name the columns one by one")
     if name.startswith("__"):
-        raise _refusal(text, f"names {shown(name)}; names that begin with two underscores are reserved")
+        raise refusal(text, f"names {shown(name)}; names that begin with two underscores are reserved")
     if re.match(r"\w+\s*\(", name) and name.partition("(")[0].strip() in FUNCTIONS:
-        raise _refusal(text, f"quotes {shown(name)}, which reads as a function call; rename the column")
+        raise refusal(text, f"quotes {shown(name)}, which reads as a function call; rename the column")
     return name
-
-
-def _count_terms(text: str, node: Any) -> int:
-    """Bound the number of terms below a node, so that nothing is expanded that would be too many."""
-    if node is None or isinstance(node, Token):
-        if node is not None and node.kind is Token.Kind.VALUE and node.token not in ("0", "1"):
-            raise _refusal(text, f"uses {node.token!r} as a term; outside calls only 0 and 1 are terms: I(2 * x)")
-        return 1
-    sign = node.operator.symbol
-    left = _count_terms(text, node.args[0])
-    if len(node.args) == 1:
-        return left
-    if sign in ("**", "^"):
-        count = _count_power(text, left, node.args[1])
-    else:
-        right = _count_terms(text, node.args[1])
-        count = {"+": left + right, "-": left, ":": left * right}.get(sign, left + right + left * right)
-    if count > _MOST_TERMS:
-        raise _refusal(text, f"expands to more than {_MOST_TERMS} terms; write out those that are meant")
-    return count
-
-
-def _count_power(text: str, base: int, exponent: Any) -> int:
-    if not isinstance(exponent, Token) or exponent.token not in map(str, range(1, _HIGHEST_POWER + 1)):
-        raise _refusal(text, f"has a power other than 1 to {_HIGHEST_POWER}; write out the interactions")
-    return sum(comb(base, k) for k in range(1, int(exponent.token) + 1))
 
 
 def _term(text: str, term: Any) -> Term:
     if len(term.factors) > 1 and any(factor.eval_method.value == "literal" for factor in term.factors):
-        raise _refusal(text, f"multiplies a term by a number in {shown(str(term))}; write I(2 * x)")
+        raise refusal(text, f"multiplies a term by a number in {shown(str(term))}; write I(2 * x)")
     columns = frozenset[str]().union(*(_columns(factor) for factor in term.factors))
     holes = frozenset[str]().union(*(_holes(factor) for factor in term.factors))
     return Term(str(term), columns, len(term.factors) == 1 and term.factors[0].eval_method.value == "lookup", holes)
@@ -326,10 +319,6 @@ def _columns(factor: Any) -> frozenset[str]:
 
 def _holes(factor: Any) -> frozenset[str]:
     return check_call(factor.expr).holes if factor.eval_method.value == "python" else frozenset()
-
-
-def _refusal(text: str, why: str) -> FormulaError:
-    return FormulaError(f"the formula {shown(text)} {why}")
 
 
 # Building: every column is seen and typed, every level known, before formulaic is handed anything

@@ -62,6 +62,7 @@ def table() -> pd.DataFrame:
     waves = rng.normal(size=(n, 1)) + 0.7 * rng.normal(size=(n, len(WAVES)))
     waves[np.arange(len(WAVES)) >= rng.integers(1, 7, n)[:, None]] = np.nan
     arm = np.where(np.arange(n) % 2, "drug", "control")
+    frame = frame.assign(person=np.arange(n) // 4)
     return frame.assign(**dict(zip(WAVES, waves.T, strict=True)), z=z, arm=arm, y=z + rng.normal(size=n))
 
 
@@ -102,6 +103,8 @@ def models() -> dict[str, tuple[mk.spec.spec.DataModel, str]]:
         if name != "normal":
             bounds = {"beta": (0.0, 1.2)}.get(name)
             found[name] = (mk.Regression(f"{name} ~ z", family=name, bounds=bounds), name)
+    for name in ("normal", "bernoulli"):
+        found[f"{name}, random terms"] = (mk.Regression(f"{name} ~ z + (1 | person)", family=name), name)
     return found
 
 

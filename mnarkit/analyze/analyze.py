@@ -146,6 +146,11 @@ def _analysis_formula(text: str) -> Formula:
     formula = parse(text)
     if formula.kind != "value":
         raise FormulaError(f"an analysis is 'y ~ x', with a column on its left, not {text!r}")
+    if formula.bar is not None:
+        raise FormulaError(
+            f"the analysis {text!r} has random terms, which least squares has not; give a function, such as "
+            "lambda table: smf.mixedlm('y ~ x', table, groups=table['id']).fit()"
+        )
     if not formula.terms:
         raise FormulaError(f"the analysis {text!r} has no term to estimate; 'y ~ 1' is the mean")
     if any(formula.response in term.columns for term in formula.terms):

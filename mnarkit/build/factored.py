@@ -11,6 +11,7 @@ from pymc.distributions.transforms import ordered
 from mnarkit.build import arithmetic
 from mnarkit.build.blocks import add_amounts
 from mnarkit.build.priors import coefficient, location_scale, positive
+from mnarkit.build.random_terms import add_random, random_as_data
 from mnarkit.data import IncompleteData
 from mnarkit.factored.check import check_factored
 from mnarkit.factored.columns import Coded
@@ -23,6 +24,7 @@ from mnarkit.families import DEFAULTS, FAMILIES
 from mnarkit.normal.declared import amounts_of
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.engine import regressions_of
+from mnarkit.spec.model_priors import RANDOM_PRIORS
 from mnarkit.spec.spec import Spec
 
 __all__ = ["BuiltFactored", "build_factored"]
@@ -64,14 +66,16 @@ def _priors(spec: Spec, layout: Layout) -> list[dict[str, Any]]:
 def _parameters(factor: Factor, one: Coded, declared: dict[str, Any], dims: tuple[str, ...]) -> dict[str, Any]:
     """Free parameters of a factor on standardised columns, and the same in own units as deterministics."""
     if factor.of_indicator:
-        coef = _indicator_coefficients(factor, declared, dims)
+        own = {name: prior for name, prior in declared.items() if name not in RANDOM_PRIORS}
+        coef = _indicator_coefficients(factor, own, dims)
         _in_own_units(factor, coef, dims)
-        return {factor.name: coef}
+        return {factor.name: coef} | add_random(factor, declared)
     each: Any = [prior_of_term(factor, term, declared) for term in factor.terms]
     coef = location_scale(f"{factor.name}_z", each, factor.scale / factor.unit, dims=dims)
     own = _in_own_units(factor, coef, dims)
     aux = {name: _auxiliary(name, factor, one, declared, own) for name in FAMILIES[factor.family].auxiliary}
-    return {factor.name: coef} | {f"{name}_{one.column}": value for name, value in aux.items()}
+    named = {f"{name}_{one.column}": value for name, value in aux.items()}
+    return {factor.name: coef} | named | add_random(factor, declared)
 
 
 def _in_own_units(factor: Factor, coef: Any, dims: tuple[str, ...]) -> Any:
@@ -149,7 +153,8 @@ def _as_data(factor: Factor) -> Factor:
     held |= {n: pm.Data(f"{factor.name}_{n}", np.asarray(getattr(factor, n))) for n in ("origin", "unit")}
     maps = tuple(pm.Data(f"{factor.name}_block_{k}", m) for k, m in enumerate(factor.maps))
     inputs = tuple(_inputs_as_data(factor, i) for i in factor.inputs)
-    return replace(factor, maps=maps, inputs=inputs, **held)
+    random = None if factor.random is None else random_as_data(factor.random)
+    return replace(factor, maps=maps, inputs=inputs, random=random, **held)
 
 
 def _inputs_as_data(factor: Factor, one: Inputs) -> Inputs:

@@ -9,6 +9,7 @@ from mnarkit.calls import check_call
 from mnarkit.condition import condition
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
+from mnarkit.factored.check_random import check_random, check_random_prior
 from mnarkit.factored.columns import Coded, code
 from mnarkit.factored.grid import STEPWISE, calls_in
 from mnarkit.factored.layout import Designs, designs_of
@@ -22,6 +23,7 @@ from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.engine import engine_of, regressions_of
 from mnarkit.spec.limits import Limits
 from mnarkit.spec.missingness import MAR, Missingness, Selection
+from mnarkit.spec.model_priors import RANDOM_PRIORS
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.regressions import Regression
 from mnarkit.spec.spec import Spec
@@ -46,7 +48,7 @@ def check_factored(spec: Spec, data: IncompleteData) -> None:
     for belief in spec.missingness:
         _supported(belief, spec)
     coded = {r.columns[0]: code(r, data) for r in regressions}
-    formulas = [*(r.predictors for r in regressions), *(parse(b.formula) for b in spec.selections)]
+    formulas = [parse(b.formula) for b in (*regressions, *spec.selections) if isinstance(b, (Regression, Selection))]
     for formula in formulas:
         _modelled_where_unseen(formula, coded, data)
         both = {c for t in formula.terms for c in t.holes} & {c for t in formula.terms for c in t.columns}
@@ -65,6 +67,10 @@ def check_factored(spec: Spec, data: IncompleteData) -> None:
             f"no hole in {', '.join(map(repr, coded))} ({data.n} rows): there is nothing that "
             f"{spec.missingness[0]} could be about; analyze the table as it is"
         )
+    for formula in formulas:
+        one = coded[str(formula.response)]
+        seen = one.seen if formula.kind == "value" else np.ones(data.n, dtype=bool)
+        check_random(formula, seen, f"a recorded {one.column!r}" if formula.kind == "value" else "a row", coded, data)
     designs = designs_of(spec, data)
     for k, regression in enumerate(regressions):
         _regression(regression, k, designs, data)
@@ -86,11 +92,13 @@ def check_late_factored(spec: Spec, late: Sequence[Missingness], data: Incomplet
 
 def named_in(spec: Spec) -> list[str]:
     """List the columns of the table that a factored spec names."""
-    formulas = [*(r.predictors for r in regressions_of(spec)), *(parse(b.formula) for b in spec.selections)]
+    formulas = [parse(b.formula) for b in (*regressions_of(spec), *spec.selections)]
     amounts = spec.amounts
     wheres = [c.where for c in amounts if c.where is not None]
-    used = [c for f in formulas for t in f.terms for c in sorted(t.columns | t.holes)]
     wheres += [b.where for b in spec.limits if b.where is not None]
+    used = [
+        c for f in formulas for c in (*(c for t in f.terms for c in sorted(t.columns | t.holes)), *sorted(f.columns))
+    ]
     used += [bound for b in spec.limits for bound in b.bounds]
     by = [c.by for c in amounts if c.by is not None]
     return [*spec.model.columns, *used, *by, *(c for w in wheres for c in sorted(condition(w).columns))]
@@ -233,6 +241,9 @@ def _selection(belief: Selection, k: int, designs: Designs, holes: dict[str, int
         )
     full_rank(built.matrix[known], built, f"the predictors in {belief.formula!r}", " in which all is recorded")
     for name, prior in prior_table(belief.priors).items():
+        if name in RANDOM_PRIORS:
+            check_random_prior(name, prior, parse(belief.formula))
+            continue
         if name not in built.names:
             raise SpecError(
                 f"the prior of {name!r} has no term in {belief.formula!r}; its parameters are {', '.join(built.names)}"

@@ -25,7 +25,8 @@ def draw_unseen(
     seen, between the points of their sums too; leaves one column after another, from their family given the row as
     completed so far.
     """
-    numbers = np.column_stack([np.where(c.seen, c.values, _inside(c)) for c in layout.coded])
+    like = zip(layout.coded, layout.designs.coded, strict=True)
+    numbers = np.column_stack([np.where(c.seen, c.values, _inside(fitted)) for c, fitted in like])
     for j, rows in enumerate(layout.latent):
         numbers[rows, j] = latent[j]
     joint = candidate_densities(layout, par, latent)

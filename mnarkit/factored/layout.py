@@ -11,6 +11,7 @@ from mnarkit.factored.cells import Block, Roles, blocks_of, roles_of
 from mnarkit.factored.columns import Coded, code, filled
 from mnarkit.factored.density import constants
 from mnarkit.factored.grid import ORDER, Axis, Grid, axis_of, breaks_of, grid_of, reads_stepwise
+from mnarkit.factored.random_terms import RandomDesign, RandomTerms, random_design, random_terms
 from mnarkit.factored.rows import FactorRows, rows_of
 from mnarkit.factored.terms import Curve, curves_of
 from mnarkit.formula import Design, Formula, design, parse
@@ -24,13 +25,14 @@ __all__ = ["Designs", "Factor", "Inputs", "Layout", "designs_of", "lay_out"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Designs:
-    """The modelled columns of the fit's table and the design of each factor, regressions first.
+    """The modelled columns of the fit's table, the designs of each factor and of its random terms.
 
     `stepwise` columns are summed over points wherever they are unseen and read; `axes` say where points lie.
     """
 
     coded: tuple[Coded, ...]
     built: tuple[Design, ...]
+    random: tuple[RandomDesign | None, ...]
     stepwise: tuple[bool, ...]
     axes: tuple[Axis | None, ...]
 
@@ -75,7 +77,9 @@ class Factor:
     center, scale : (q,) arrays
         The design is (x - center) / scale.
     origin, unit : float
-        η = origin + unit · (x coef).
+        η = origin + unit · (x coef + random terms).
+    random : RandomTerms or None
+        The random terms.
     """
 
     name: str
@@ -100,6 +104,7 @@ class Factor:
     scale: Any
     origin: Any = 0.0
     unit: Any = 1.0
+    random: RandomTerms | None = None
 
     @property
     def of_indicator(self) -> bool:
@@ -147,7 +152,7 @@ def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     """Read the modelled columns and build every design; unseen values stand at a placeholder there."""
     regressions = regressions_of(spec)
     coded = tuple(code(r, data) for r in regressions)
-    formulas = [*(r.predictors for r in regressions), *(parse(b.formula) for b in spec.selections)]
+    formulas = [parse(b.formula) for b in (*regressions, *spec.selections)]
     frame = measured_table(spec, data).frame
     built = tuple(_design(f, frame, coded) for f in formulas)
     stepwise = _over_points(coded, formulas, formulas[len(regressions) :])
@@ -156,7 +161,7 @@ def designs_of(spec: Spec, data: IncompleteData) -> Designs:
         _axis(j, coded, built) if step or (c.column in known_up_to and not c.family.discrete) else None
         for j, (c, step) in enumerate(zip(coded, stepwise, strict=True))
     )
-    return Designs(coded, built, stepwise, tuple(axes))
+    return Designs(coded, built, tuple(random_design(f, data) for f in formulas), stepwise, tuple(axes))
 
 
 def _over_points(coded: tuple[Coded, ...], formulas: list[Formula], selections: list[Formula]) -> tuple[bool, ...]:
@@ -182,8 +187,8 @@ def _design(formula: Formula, frame: pd.DataFrame, coded: tuple[Coded, ...]) -> 
     for one in coded:
         known &= one.seen | (not _read_stepwise(one, [formula]))
     if known.all():
-        return design(formula, table)
-    built = design(formula, IncompleteData.of(table.frame[known]))
+        return design(formula.fixed, table)
+    built = design(formula.fixed, IncompleteData.of(table.frame[known]))
     return replace(built, matrix=built.rebuild(table))
 
 
@@ -275,7 +280,16 @@ def _factor(layout: Layout, k: int, spec: Spec, built: Design, where: FactorRows
         response_cells=_cells(layout, j)[where.row[sampled]],
         center=np.zeros(x.shape[1]),
         scale=np.ones(x.shape[1]),
+        random=_random(layout, k, where, coded[j].column if belief is None else f"missing_{coded[j].column}"),
     )
+
+
+def _random(layout: Layout, k: int, where: FactorRows, name: str) -> RandomTerms | None:
+    made = layout.designs.random[k]
+    if made is None:
+        return None
+    family = layout.coded[k].family.name if k < len(layout.coded) else "missing"
+    return random_terms(made, name, layout.data, where.row, family, summed=where.direct < len(where.row))
 
 
 def _curved(

@@ -11,13 +11,23 @@ from mnarkit.factored.density import indicator, log_density
 from mnarkit.factored.layout import Factor, Layout
 from mnarkit.families import FAMILIES
 
-__all__ = ["candidate_densities", "linear_predictor", "loglik", "row_densities", "unit_loglik"]
+__all__ = ["candidate_densities", "fixed_predictor", "linear_predictor", "loglik", "row_densities", "unit_loglik"]
 
 type Parameters = Mapping[str, Any]
 
 
-def linear_predictor(factor: Factor, coef: Any, latent: Sequence[Any], columns: Sequence[str], a: Arithmetic) -> Any:
-    """η = origin + unit · x coef, on the own rows of a factor: (N,), or (N, K - 1) for a coefficient matrix.
+def linear_predictor(
+    factor: Factor, par: Parameters, latent: Sequence[Any], columns: Sequence[str], a: Arithmetic
+) -> Any:
+    """η = origin + unit · (x coef + z b), on the own rows of a factor, b the effects of the row's group."""
+    eta = fixed_predictor(factor, par[factor.name], latent, columns, a)
+    if factor.random is None:
+        return eta
+    return eta + factor.unit * (factor.random.x * par[factor.random.effects][factor.random.at]).sum(axis=1)
+
+
+def fixed_predictor(factor: Factor, coef: Any, latent: Sequence[Any], columns: Sequence[str], a: Arithmetic) -> Any:
+    """η without random terms, on the own rows of a factor: (N,), or (N, K - 1) for a coefficient matrix.
 
     `latent` holds the values of the sampled cells of each column, in its own units.
     """
@@ -47,7 +57,7 @@ def row_densities(
     factor: Factor, par: Parameters, latent: Sequence[Any], columns: Sequence[str], a: Arithmetic, added: Any = 0.0
 ) -> Any:
     """Log density of a factor on its own rows, (N,); `added` goes to the linear predictor."""
-    eta = linear_predictor(factor, par[factor.name], latent, columns, a) + added
+    eta = linear_predictor(factor, par, latent, columns, a) + added
     if factor.of_indicator:
         return indicator(factor.link, factor.y, eta, a)
     y = factor.y

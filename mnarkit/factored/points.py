@@ -115,7 +115,10 @@ def predictor_at(layout: Layout, k: int, rows: np.ndarray, numbers: np.ndarray, 
     held = {c.column: numbers[rows, i] for i, c in enumerate(layout.coded)}
     table: IncompleteData = filled(layout.data.frame.iloc[rows], layout.coded, held, built.holes)
     x = built.rebuild(table)[:, [built.names.index(t) for t in factor.terms]]
-    return x @ par[factor.name].T
+    eta, random = x @ par[factor.name].T, factor.random
+    if random is None:
+        return eta
+    return eta + (random.every[rows] * par[random.effects][random.of_row[rows]]).sum(axis=1)
 
 
 def auxiliary(one: Coded, par: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,10 @@ import numpy as np
 from mnarkit.factored import arithmetic
 from mnarkit.factored.columns import Coded
 from mnarkit.factored.layout import Factor, Layout
-from mnarkit.factored.likelihood import linear_predictor
+from mnarkit.factored.likelihood import fixed_predictor
 from mnarkit.factored.pieces import Cells, Coefficients, Cutpoints, Inside, Piece, Positive
+from mnarkit.factored.random_part import RandomPart, draw_own_effects, effects_in_own_units, root_at
+from mnarkit.factored.random_pieces import random_pieces
 from mnarkit.factored.scaling import back_of, standardise, unconstrained_scale
 from mnarkit.factored.slopes import indicator_slopes, slope_in_value, slopes
 from mnarkit.families import DEFAULTS, FAMILIES
@@ -63,10 +65,25 @@ class Posterior:
         for factor in self.layout.factors:
             back = back_of(factor)
             par[factor.name] = par[factor.name] @ back.map.T + back.origin
+            if factor.random is not None:
+                effects_in_own_units(factor.random, factor.unit, par)
             cuts = f"cutpoints_{self.layout.columns[factor.column]}"
             if factor.family == "ordinal":
                 par[cuts] = par[cuts] + par[factor.name] @ back.moved
         return par
+
+    def effects(self, theta: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw the random effects that were integrated out given all else, in own units, by name."""
+        par, made = self.values(theta)[0], {}
+        latent = [par.get(f"{c}_missing", np.zeros(0)) for c in self.layout.columns]
+        for factor in (f for f in self.layout.factors if f.random is not None and f.random.marginal):
+            random: Any = factor.random
+            part = _Part(factor, self.layout, par, latent)
+            y = np.log(part.y) if factor.family == "lognormal" else part.y
+            sd = par[f"sd_{self.layout.columns[factor.column]}"]
+            root = root_at(random, par)
+            made[random.effects] = draw_own_effects(random, factor.unit, y - part.eta, sd, root, rng)
+        return made
 
 
 def posterior_of(spec: Spec, layout: Layout) -> Posterior:
@@ -88,6 +105,8 @@ def _pieces(factor: Factor, one: Coded, declared: dict[str, Any]) -> dict[str, P
     found: dict[str, Piece] = {factor.name: _coefficients(factor, each, rows)}
     for name in () if factor.of_indicator else FAMILIES[factor.family].auxiliary:
         found[f"{name}_{one.column}"] = _auxiliary(name, factor, one, declared.get(name, DEFAULTS.get(name)))
+    if factor.random is not None:
+        found |= random_pieces(factor.random, factor.unit, factor.link, declared)
     return found
 
 
@@ -181,11 +200,15 @@ def loglik_and_gradient(layout: Layout, par: Mapping[str, Any]) -> tuple[float, 
 class _Part:
     """One factor at a point: values on its own rows and what its gradient needs."""
 
-    __slots__ = ("aux", "d_aux", "d_eta", "eta", "factor", "layout", "value", "y")
+    __slots__ = ("aux", "clusters", "d_aux", "d_eta", "eta", "factor", "layout", "random", "value", "y")
 
     def __init__(self, factor: Factor, layout: Layout, par: Mapping[str, Any], latent: list[np.ndarray]) -> None:
         self.factor, self.layout, self.y, self.aux, self.d_aux = factor, layout, factor.y, {}, {}
-        self.eta = linear_predictor(factor, par[factor.name], latent, layout.columns, arithmetic)
+        self.eta = fixed_predictor(factor, par[factor.name], latent, layout.columns, arithmetic)
+        self.clusters, self.random = None, None
+        if factor.random is not None:
+            self.random = RandomPart(factor.random, factor.unit, par)
+            self.eta = self.eta + self.random.predictor()
         if factor.of_indicator:
             self.value, self.d_eta = indicator_slopes(factor.link, factor.y, self.eta)
             return
@@ -193,8 +216,17 @@ class _Part:
         if len(factor.response_at):
             self.y = arithmetic.put(factor.y, factor.response_at, latent[factor.column][factor.response_cells])
         self.aux = {name: par[f"{name}_{column}"] for name in FAMILIES[factor.family].auxiliary}
+        if self.random is not None and self.random.random.marginal:
+            self._integrated(self.random)
+            return
         value, self.d_eta, self.d_aux = slopes(factor.family, self.y, self.eta, self.aux, factor.bounds)
         self.value = value + factor.constant
+
+    def _integrated(self, random: RandomPart) -> None:
+        """Integrate the random effects out; the rows of a group share its density."""
+        made = random.density(self.factor.family, self.y, self.eta, self.aux["sd"])
+        self.clusters, self.d_eta, self.d_aux = made, made.d_eta, {"sd": made.d_sd}
+        self.value = made.value - (np.log(self.y) if self.factor.family == "lognormal" else 0.0)
 
     def add_to(self, gradient: dict[str, Any], w: np.ndarray, par: Mapping[str, Any], latent: list[np.ndarray]) -> None:
         """Add this factor's share, its rows weighted by w."""
@@ -206,12 +238,21 @@ class _Part:
             gradient[f"{name}_{column}"] = np.einsum("i,i...->...", w, each)
         if len(factor.response_at):
             at = factor.response_at
-            slope = w[at] * slope_in_value(factor.family, self.y[at], self.eta[at], self.aux, factor.bounds)
+            slope = w[at] * self._slope_in_value(at)
             gradient[f"{column}_missing"] += np.bincount(
                 factor.response_cells, slope, len(gradient[f"{column}_missing"])
             )
         if factor.inputs:
             self._through_curves(gradient, g[factor.curve_at], par, latent)
+        if self.random is not None:
+            self.random.add_to(gradient, g, par, self.clusters)
+
+    def _slope_in_value(self, at: np.ndarray) -> np.ndarray:
+        """Derivative of the log density in sampled responses."""
+        family, y = self.factor.family, self.y[at]
+        if self.clusters is None:
+            return slope_in_value(family, y, self.eta[at], self.aux, self.factor.bounds)
+        return (-self.d_eta[at] - 1) / y if family == "lognormal" else -self.d_eta[at]
 
     def _through_curves(
         self, gradient: dict[str, Any], g: np.ndarray, par: Mapping[str, Any], latent: list[np.ndarray]

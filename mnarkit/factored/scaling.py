@@ -8,6 +8,7 @@ from scipy import special
 
 from mnarkit.factored.columns import Coded
 from mnarkit.factored.layout import Factor, Layout
+from mnarkit.factored.random_terms import standardised
 
 __all__ = ["Back", "back_of", "standardise", "unconstrained_scale"]
 
@@ -32,7 +33,9 @@ def _standard(factor: Factor, layout: Layout) -> Factor:
     made = (factor.x - center) / scale
     made[np.ix_(factor.curve_at, [c.column for c in factor.curves])] = 0.0
     origin, unit = _response_scale(factor, layout.coded[factor.column], centered)
-    return replace(factor, x=np.ascontiguousarray(made), center=center, scale=scale, origin=origin, unit=unit)
+    random = None if factor.random is None else standardised(factor.random)
+    made = np.ascontiguousarray(made)
+    return replace(factor, x=made, center=center, scale=scale, origin=origin, unit=unit, random=random)
 
 
 def _response_scale(factor: Factor, one: Coded, centered: bool) -> tuple[float, float]:

@@ -30,7 +30,7 @@ def neglected(layout: Layout, draws: Sequence[tuple[Mapping[str, Any], Sequence[
 
 def _above(layout: Layout, j: int, par: Mapping[str, Any], latent: Sequence[np.ndarray]) -> np.ndarray:
     one, factor = layout.coded[j], layout.factors[j]
-    mean = np.exp(linear_predictor(factor, par[factor.name], latent, layout.columns, arithmetic))
+    mean = np.exp(linear_predictor(factor, par, latent, layout.columns, arithmetic))
     if one.family.name == "poisson":
         return np.asarray(stats.poisson.sf(one.bounds[1], mean))
     size = par[f"cv_{one.column}"] ** -2.0

@@ -1,14 +1,29 @@
 """What the factored engine does with the unseen cells of each column, and why, in words."""
 
 from mnarkit.factored.layout import Layout
+from mnarkit.factored.random_terms import INTEGRATED, RandomTerms
 
 __all__ = ["strategy"]
 
 
 def strategy(layout: Layout, because: str) -> str:
     """Say in a sentence what became of every column's holes."""
-    said = [part for j in range(len(layout.coded)) for part in _of_column(layout, j)]
-    return f"factored ({because}): {'; '.join(said) if said else 'nothing is unseen'}"
+    said = [part for j in range(len(layout.coded)) for part in _of_column(layout, j)] or ["nothing is unseen"]
+    said += [_of_random_terms(f.random) for f in layout.factors if f.random is not None]
+    return f"factored ({because}): {'; '.join(said)}"
+
+
+def _of_random_terms(random: RandomTerms) -> str:
+    groups = f"{random.known} levels of {random.bar.group}"
+    left = len(random.labels) - random.known
+    rest = f", those of {left} levels without a value from the population afterwards" if left else ""
+    if random.marginal:
+        how = "integrated out, being normal and linear, and drawn given each draw of the parameters"
+    elif random.family in INTEGRATED:
+        how = "sampled beside the parameters, as unseen values that it reads are summed over"
+    else:
+        how = "sampled beside the parameters, not centered, having no closed form"
+    return f"random effects {random.bar} of {random.name} {how} ({groups}){rest}"
 
 
 def _of_column(layout: Layout, j: int) -> list[str]:

@@ -11,7 +11,8 @@ from mnarkit.factored.check import check_late_factored, named_in
 from mnarkit.factored.draw import draw_unseen, level_probabilities, mean_and_sd
 from mnarkit.factored.layout import Layout, designs_of, lay_out
 from mnarkit.factored.points import auxiliary, predictor_at
-from mnarkit.fit import Fit, latent_draw, stacked_draws
+from mnarkit.factored.random_terms import whole_effects
+from mnarkit.fit import Fit, effects_draw, latent_draw, stacked_draws
 from mnarkit.normal.declared import Amount, amounts_of, draw_amounts
 from mnarkit.odds import multiply_odds
 from mnarkit.priors import Prior
@@ -44,12 +45,16 @@ def impute_factored(
             f"unseen values of {names} are sampled together with the parameters, so only the rows of the fit can be "
             "imputed; fit the new rows too"
         )
+    if rows is not fit.data:
+        _check_groups(fit, layout)
     draws = stacked_draws(fit)
     own, added = (_amounts(spec, rows, fit) for spec in (fit.spec, Spec(fit.spec.model, *late, *fit.spec.limits)))
     every = []
     for k, number in enumerate(numbers):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,)))
         par = {name: values[number] for name, values in draws.items()}
+        for random in (f.random for f in layout.factors if f.random is not None):
+            par[random.effects] = whole_effects(random, effects_draw(fit, random.effects, number), par, rng)
         y, weights = draw_unseen(layout, par, latent_draw(fit, layout.columns, number), rng)
         values = [(a, float(par.get(a.name, _number(a)))) for a in own]
         drawn = draw_amounts(added, rng)
@@ -61,6 +66,18 @@ def impute_factored(
                 _move(y, amount, value, layout, par, j)
         every.append(y)
     return {one.column: one.decode(_holes(every, one.seen, j)) for j, one in enumerate(layout.coded)}
+
+
+def _check_groups(fit: Fit, layout: Layout) -> None:
+    """Refuse rows with recorded values of a group whose effects the fit does not know; without any, they are drawn."""
+    for random in (f.random for f in layout.factors if f.random is not None):
+        known = effects_draw(fit, random.effects, 0)
+        new = [label for label in random.labels[: random.known] if label not in known]
+        if new:
+            raise DataError(
+                f"{len(new)} levels of {random.bar.group!r}, the first {new[0]!r}, have values here and none in the "
+                "fit, which knows nothing of their random effects; fit these rows too"
+            )
 
 
 def _holes(every: list[np.ndarray], seen: np.ndarray, j: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from mnarkit.factored.likelihood import unit_loglik
 from mnarkit.factored.posterior import Posterior, posterior_of
 from mnarkit.factored.tail import neglected, said_neglected, said_unresolved
 from mnarkit.factored.words import strategy
-from mnarkit.fit import Fit, latent_draw, stacked_draws
+from mnarkit.fit import Fit, effects_draw, latent_draw, stacked_draws
 from mnarkit.normal.declared import amounts_of, draw_amounts, free_amounts
 from mnarkit.sample.convergence import troubles
 from mnarkit.sample.settings import Drawn, Settings
@@ -44,18 +44,22 @@ def sample_factored(
     """
     layout = lay_out(spec, data, designs_of(spec, data))
     made = draw_factored(posterior_of(spec, layout), settings) if drawn is None else drawn
-    names = [f"{c}_missing" for c, rows in zip(layout.columns, layout.latent, strict=True) if len(rows)]
-    posterior = made.posterior.drop_vars([*names, *(f"{n}_obs" for n in names)])
+    cells = [f"{c}_missing" for c, rows in zip(layout.columns, layout.latent, strict=True) if len(rows)]
+    random = [f.random.effects for f in layout.factors if f.random is not None]
+    names = [*cells, *random]
+    posterior = made.posterior.drop_vars([*names, *(f"{n}_obs" for n in cells), *(f"{n}_group" for n in random)])
     if drawn is None:
         posterior = posterior.assign(_prior_only(spec, data, settings))
     tree = tree_of(Drawn(posterior, made.statistics, made.sampler), spec, settings)
     if names:
-        cells = made.posterior[names]
-        tree["latent"] = xr.DataTree(cells.drop_vars([c for c in cells.coords if not str(c).endswith("_obs")]))
+        held = made.posterior[names]
+        own = {f"{n}_obs" for n in cells} | {f"{n}_{dim}" for n in random for dim in ("group", "term")}
+        tree["latent"] = xr.DataTree(held.drop_vars([c for c in held.coords if c not in own]))
     notes = (strategy(layout, engine_of(spec).because), *rests, *limits_said(spec, data))
     fit = Fit(spec, data, tree, settings.seed, notes)
     if names:
-        notes = (*notes, "cells are sampled, so no log likelihood by row is kept: it would be given those values")
+        what = "rows share random effects" if random else "cells are sampled"
+        notes = (*notes, f"{what}, so no log likelihood by row is kept: it would be given those values")
     else:
         _add_loglik(fit, layout)
     found = (*troubles(fit), *_troubled_cells(tree, names), *_tails(fit, layout), *_between_points(fit, layout))
@@ -89,7 +93,7 @@ def draw_factored(posterior: Posterior, settings: Settings) -> Drawn:
         store_unconstrained=True,
     )
     theta = tree["sample_stats"].to_dataset()["unconstrained_draw"].values
-    return Drawn(_named(posterior, theta), statistics_of(tree), f"nutpie {nutpie.__version__}")
+    return Drawn(_named(posterior, theta, settings.seed), statistics_of(tree), f"nutpie {nutpie.__version__}")
 
 
 def _nothing(theta: np.ndarray) -> dict[str, np.ndarray]:
@@ -101,10 +105,12 @@ def _start(size: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, size)
 
 
-def _named(posterior: Posterior, theta: np.ndarray) -> xr.Dataset:
-    """Parameters in own units at every draw, with their dims."""
+def _named(posterior: Posterior, theta: np.ndarray, seed: int) -> xr.Dataset:
+    """Parameters in own units at every draw, with their dims; effects that were integrated out are drawn here."""
     chains, draws = theta.shape[:2]
-    each = [posterior.own(one) for one in theta.reshape(chains * draws, -1)]
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed, spawn_key=(2,)).spawn(chains * draws)]
+    flat = zip(theta.reshape(chains * draws, -1), rngs, strict=True)
+    each = [posterior.own(one) | posterior.effects(one, rng) for one, rng in flat]
     dims = dims_of(posterior.layout)
     arrays = {name: np.array([one[name] for one in each]) for name in each[0]}
     data = {n: (("chain", "draw", *dims[n]), v.reshape(chains, draws, *v.shape[1:])) for n, v in arrays.items()}
@@ -146,7 +152,10 @@ def _troubled_cells(tree: xr.DataTree, names: list[str]) -> tuple[str, ...]:
     tree.attrs["rhat_max_latent"] = round(worst, 4)
     if worst <= _LATENT_RHAT:
         return ()
-    return (f"R-hat of a sampled cell is {worst:.3f}, above {_LATENT_RHAT}: the imputations disagree; tune longer",)
+    return (
+        f"R-hat of a sampled cell or random effect is {worst:.3f}, above {_LATENT_RHAT}: the imputations disagree; "
+        "tune longer",
+    )
 
 
 def _tails(fit: Fit, layout: Layout) -> tuple[str, ...]:
@@ -161,6 +170,12 @@ def _between_points(fit: Fit, layout: Layout) -> tuple[str, ...]:
 
 
 def _some_draws(fit: Fit, layout: Layout, most: int) -> list[tuple[dict[str, np.ndarray], list[np.ndarray]]]:
+    """Parameters, effects of groups and sampled cells at draws spread over the fit."""
     draws = stacked_draws(fit)
     some = np.unique(np.linspace(0, fit.n_draws - 1, most).astype(int))
-    return [({n: v[k] for n, v in draws.items()}, latent_draw(fit, layout.columns, k)) for k in some.tolist()]
+    each = [({n: v[k] for n, v in draws.items()}, latent_draw(fit, layout.columns, k)) for k in some.tolist()]
+    for random in (f.random for f in layout.factors if f.random is not None):
+        for k, (par, _) in zip(some.tolist(), each, strict=True):
+            held = effects_draw(fit, random.effects, k)
+            par[random.effects] = np.array([held[label] for label in random.labels[: random.known]])
+    return each

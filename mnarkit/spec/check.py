@@ -141,6 +141,7 @@ def named_columns(spec: Spec) -> list[str]:
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
     waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
     used = [c for f in formulas for t in f.terms for c in sorted(t.columns | t.holes) if c not in waves]
+    used += [c for f in formulas for c in sorted(f.columns - {*used, *waves})]
     named = [*spec.model.columns, *used, *(bound for b in spec.limits for bound in b.bounds)]
     groups = [c.by for c in spec.amounts if c.by is not None]
     groups += [spec.dropout.death] if spec.dropout is not None and spec.dropout.death is not None else []

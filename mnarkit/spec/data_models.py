@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from mnarkit.bars import refuse_bar
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
 from mnarkit.spec.growth import Growth
@@ -57,6 +58,7 @@ class MvNormal:
         if twice:
             raise SpecError(f"MvNormal names {twice[0]!r} {columns.count(twice[0])} times; name each column once")
         parsed = read_formula(given, "given")
+        refuse_bar(parsed.bar, "MvNormal")
         if parsed.kind is not None:
             raise FormulaError(f"given= takes a right-hand side such as 'arm + base', not {given!r}")
         both = sorted({c for term in parsed.terms for c in term.columns} & set(columns))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from mnarkit.bars import refuse_bar
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
 from mnarkit.priors import Amount, PriorItems, prior_items
@@ -65,6 +66,7 @@ class Dropout:
         if not isinstance(self.formula, str):
             raise FormulaError(f"Dropout takes a formula as text, not {self.formula!r}")
         parsed = parse(self.formula)
+        refuse_bar(parsed.bar, "Dropout")
         if parsed.kind is not None:
             raise FormulaError(f"Dropout takes a right-hand side such as 'previous + current', not {self.formula!r}")
         for term in parsed.terms:

@@ -28,6 +28,9 @@ def engine_of(spec: Spec) -> Engine:
         return Engine("normal", "unseen values integrated out in closed form")
     if model.family != "normal":
         return Engine("factored", f"{model.columns[0]} is {model.family}")
+    bars = [b for b in (model.bar, *(parse(s.formula).bar for s in spec.selections)) if b is not None]
+    if bars:
+        return Engine("factored", f"random terms {bars[0]}")
     curved = [t.name for b in spec.selections if isinstance(b, Selection) for t in _curved(b, model.columns)]
     if curved:
         return Engine("factored", f"{curved[0]} is not linear in an unseen value")

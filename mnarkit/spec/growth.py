@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from mnarkit.bars import refuse_bar
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
 from mnarkit.spec.model_priors import Priors, model_priors
@@ -80,6 +81,7 @@ class Growth:
         if not isinstance(given, str) or parse(given).kind is not None:
             raise FormulaError(f"given= takes a right-hand side such as 'arm + base', not {given!r}")
         parsed = parse(given)
+        refuse_bar(parsed.bar, "Growth")
         both = sorted({c for term in parsed.terms for c in term.columns} & set(columns))
         if both:
             raise SpecError(f"{both[0]!r} is a modelled column and stands in given= too; it can be one of them")

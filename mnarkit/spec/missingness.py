@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from mnarkit.bars import refuse_bar
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
 from mnarkit.priors import Amount, Prior, PriorItems, prior_items
@@ -58,11 +59,13 @@ class Selection:
     ----------
     formula : str
         `"missing(y) ~ y + x"`: modelled columns (seen or unseen) as they are, fully seen columns in any formula term,
-        and earlier indicators: `"missing(y2) ~ missing(y1) + y1"`.
+        and earlier indicators: `"missing(y2) ~ missing(y1) + y1"`. With a `Regression` or `Regressions`, random terms:
+        `"missing(y) ~ y + time + (1 | id)"`, independent of those of the data model.
     link : {"probit", "logit"}
         The link.
     priors : mapping of str to Prior or float, optional
-        By term (`Intercept` included): a prior per sd of the term, or in raw units with `unit="raw"`; a number fixes
+        By term (`Intercept` included; `random_sd` and `random_corr`): a prior per sd of the term, or in raw units with
+        `unit="raw"`; a number fixes
         the coefficient at that value in raw units. By default normal(0, 1.5) for slopes and normal(0, 3) for the
         intercept at the centre of the predictors (logit: 2.5 and 5).
     because : str
@@ -150,6 +153,7 @@ class Heckman:
 
     def __post_init__(self) -> None:
         parsed = _indicator(self.formula, "recorded", "Heckman")
+        refuse_bar(parsed.bar, "Heckman")
         items = prior_items(self.priors, "Heckman")
         rho = dict(items).get("rho")
         if isinstance(rho, float) and not -1 < rho < 1:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from mnarkit.errors import SpecError
 from mnarkit.priors import Prior, PriorItems, prior_items
 
-__all__ = ["Priors", "model_priors"]
+__all__ = ["RANDOM_PRIORS", "Priors", "model_priors"]
+
+RANDOM_PRIORS = ("random_sd", "random_corr")
 
 type Priors = Mapping[str, Prior] | tuple[tuple[str, Prior], ...] | None
 
@@ -19,9 +21,12 @@ _PRIORS = {
     "skew": "the skewness",
     "cv": "the coefficient of variation",
     "spread": "the sd as a share of its largest",
+    "random_sd": "the sds of random terms",
+    "random_corr": "the correlations of random terms",
 }
 _HALF = ("half_normal", "half_student_t")
 _FAMILIES = {"sd": _HALF, "scale": _HALF, "cv": _HALF, "corr": ("lkj",), "df": ("gamma",), "spread": ("uniform",)}
+_FAMILIES |= {"random_sd": _HALF, "random_corr": ("lkj",)}
 
 
 def model_priors(

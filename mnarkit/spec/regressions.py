@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from mnarkit.bars import Bar
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.families import FAMILIES, Family
 from mnarkit.formula import Formula, parse
 from mnarkit.priors import is_finite_number
-from mnarkit.spec.model_priors import Priors, model_priors
+from mnarkit.spec.model_priors import RANDOM_PRIORS, Priors, model_priors
 
 __all__ = ["Regression", "Regressions", "read_formula"]
 
@@ -35,7 +36,8 @@ class Regression:
     ----------
     formula : str
         `"y ~ x1 + x2"`; the closed list of functions is in `mnarkit.formula`. Predictors with holes need a regression
-        of their own: see `Regressions`.
+        of their own: see `Regressions`. `"y ~ x + time + (1 + time | id)"`: random intercepts and slopes by the levels
+        of a column, normal and correlated, for clusters and repeated measures in long tables.
     family : str
         With its one link: `normal`, `student_t`, `skew_normal` (identity, of the mean), `lognormal` (identity, of the
         logarithm), `bernoulli` (logit), `ordinal` (cumulative logit), `categorical` (softmax, against the first level),
@@ -45,7 +47,8 @@ class Regression:
         that an unseen value is taken to have), by default far above the recorded ones.
     priors : mapping of str to Prior, optional
         For `coef` (all slopes), `intercept`, and what the family has besides: `sd`, `scale` and `df`, `skew`, `cv` or
-        `spread`; the defaults are in the reference of models, on standardised columns.
+        `spread`; `random_sd` and `random_corr` of random terms; the defaults are in the reference of models, on
+        standardised columns.
 
     Raises
     ------
@@ -61,6 +64,8 @@ class Regression:
     ('lwage',)
     >>> print(mk.Regression("visits ~ age", family="poisson"))
     visits ~ age, Poisson, log link
+    >>> print(mk.Regression("score ~ age + (1 | school)"))
+    score ~ age + (1 | school), normal residuals
     """
 
     formula: str
@@ -72,19 +77,24 @@ class Regression:
         parsed = read_formula(self.formula, "Regression")
         if parsed.kind != "value":
             raise FormulaError(f"Regression takes 'y ~ x', a column on the left, not {self.formula!r}")
-        used = {column for term in parsed.terms for column in term.columns}
-        if parsed.response in used:
+        if parsed.response in parsed.columns:
             raise FormulaError(
                 f"{parsed.response!r} stands on both sides of {self.formula!r}; leave it out on the right"
             )
         family = FAMILIES.get(self.family) if isinstance(self.family, str) else None
         if family is None:
             raise SpecError(f"the family {self.family!r} is not known; Regression has {', '.join(FAMILIES)}")
+        if parsed.bar is not None and family.name == "categorical":
+            raise FormulaError(
+                f"categorical has a predictor for every level, and takes no random terms {parsed.bar}; take bernoulli "
+                "or ordinal, or leave them out"
+            )
         if family.name == "ordinal" and not any(t.name == "1" for t in parsed.terms):
             raise FormulaError(
                 f"the cutpoints of an ordinal model stand for the intercept of {self.formula!r}; keep it"
             )
         names = ("coef", *(() if family.name == "ordinal" else ("intercept",)), *family.auxiliary)
+        names += () if parsed.bar is None else RANDOM_PRIORS
         object.__setattr__(self, "formula", parsed.text)
         object.__setattr__(self, "bounds", _bounds(self.bounds, family))
         object.__setattr__(
@@ -98,13 +108,18 @@ class Regression:
 
     @property
     def predictors(self) -> Formula:
-        """The right-hand side."""
-        return parse(self.formula)
+        """The right-hand side, without random terms."""
+        return parse(self.formula).fixed
+
+    @property
+    def bar(self) -> Bar | None:
+        """The random terms."""
+        return parse(self.formula).bar
 
     @property
     def reads(self) -> frozenset[str]:
-        """The columns on the right-hand side."""
-        return frozenset[str]().union(*(term.columns for term in self.predictors.terms))
+        """The columns on the right-hand side, those of random terms too."""
+        return parse(self.formula).columns
 
     def __str__(self) -> str:
         bounds = "" if self.bounds is None else f", on {self.bounds[0]:g} to {self.bounds[1]:g}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from mnarkit.bars import refuse_bar
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
 from mnarkit.priors import Amount, PriorItems, prior_items
@@ -73,6 +74,7 @@ class SharedParameter:
         if not isinstance(self.formula, str):
             raise FormulaError(f"SharedParameter takes a formula as text, not {self.formula!r}")
         parsed = parse(self.formula)
+        refuse_bar(parsed.bar, "SharedParameter")
         if parsed.kind is not None:
             raise FormulaError(
                 f"SharedParameter takes a right-hand side such as 'intercept + slope', not {self.formula!r}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mnarkit.errors import SpecError
+from mnarkit.formula import parse
 from mnarkit.spec.check_shared import shared_model
 from mnarkit.spec.data_models import DataModel, Growth, MvNormal, Regression, Regressions
 from mnarkit.spec.dropout import Dropout
@@ -73,6 +74,7 @@ class Spec:
         _one_reference(beliefs)
         _one_restriction(model, beliefs)
         _shared_alone(beliefs)
+        _random_terms(model, beliefs)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "missingness", tuple(beliefs))
         object.__setattr__(self, "because", because)
@@ -212,6 +214,16 @@ def _shared_alone(beliefs: tuple[Missingness, ...]) -> None:
         raise SpecError(
             f"{others[0]} and {shared[0]} stand in one spec: their indicators are correlated by random terms and "
             "unseen values at once, which is not supported; give them as two specs, or an amount with of='prediction'"
+        )
+
+
+def _random_terms(model: DataModel, beliefs: tuple[Missingness, ...]) -> None:
+    bars = [(b, parse(b.formula).bar) for b in beliefs if isinstance(b, Selection)]
+    found = [(b, bar) for b, bar in bars if bar is not None]
+    if found and not isinstance(model, (Regression, Regressions)):
+        raise SpecError(
+            f"{found[0][0]} has random terms {found[0][1]}, for tables with several rows a level, and "
+            f"{type(model).__name__} has a row a unit; take Regression(...) or Regressions(...) as the data model"
         )
 
 
