@@ -15,6 +15,7 @@ from mnarkit.impute.draw import draw_order
 from mnarkit.normal.layout import Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 
@@ -27,10 +28,11 @@ def shares_of(one: Entry, groups: Groups, m: int, seed: int) -> pd.DataFrame:
     """Observed and predicted share of missing values by column and group, over m draws of (θ, y).
 
     y is drawn from the data model for every row, so a prediction does not look at what is recorded; given y the
-    probability of a hole is exact. NaN where the belief has no model of the column's holes.
+    probability of a hole is exact. NaN where the belief has no model of the column's holes, or the data model is
+    factored.
     """
     told = one.spec.selections and all(isinstance(b, _TOLD) for b in one.spec.selections)
-    predicted = _predicted(one, groups, m, seed) if told else {}
+    predicted = _predicted(one, groups, m, seed) if told and engine_of(one.spec).name == "normal" else {}
     parts = []
     for column in one.spec.model.columns:
         missing = ~one.data.seen(column)

@@ -199,9 +199,10 @@ def _reads(term: str, column: str) -> bool:
 
 
 def _correlated(posterior: xr.Dataset, column: str, other: str) -> float:
-    values = posterior["corr"].sel(column_name=column, column_name_2=other).values
-    z = np.arctanh(np.clip(values, -0.999999, 0.999999))
-    return float(2 * stats.norm.sf(abs(z.mean()) / max(float(z.std()), 1e-12)))
+    values = posterior["corr"].sel(column_name=column, column_name_2=other).transpose("chain", "draw", ...).values
+    z = np.arctanh(np.clip(values.reshape(*values.shape[:2], -1), -0.999999, 0.999999))
+    each = 2 * stats.norm.sf(np.abs(z.mean(axis=(0, 1))) / np.maximum(z.std(axis=(0, 1)), 1e-12))
+    return min(1.0, float(each.min()) * len(each))
 
 
 def _amount(fit: Fit, table: pd.DataFrame, name: str) -> tuple[float, float]:

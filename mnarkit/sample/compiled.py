@@ -31,7 +31,7 @@ _INTERPRETED = Mode(linker="py", optimizer="fast_compile")
 def draw_through_pymc(spec: Spec, data: IncompleteData, settings: Settings, model: pm.Model | None = None) -> Drawn:
     """Draw from the extended normal of a spec as a PyMC model, or as the user extended it."""
     built = build_parts(spec, data)
-    start = start_of(spec, data, built.scaling, built.standard.structure)
+    start = start_of(spec, data, built.scaling, built.standard)
     if model is not None:
         return draw_from_model(model, start, settings)
     return draw_from_model(built.model, start, settings, key=_key(spec, data, built))

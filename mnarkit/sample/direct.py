@@ -20,7 +20,7 @@ __all__ = ["draw_directly"]
 
 def draw_directly(target: Target, data: IncompleteData, settings: Settings) -> Drawn:
     """Draw from a target; the kernels let go of the interpreter, so that chains run on as many cores as there are."""
-    start = target.theta(start_of(target.spec, data, target.scaling, target.standard.structure))
+    start = target.theta(start_of(target.spec, data, target.scaling, target.standard))
     model = from_pyfunc(
         target.size,
         make_logp_fn=target.function,

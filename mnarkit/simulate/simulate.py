@@ -143,7 +143,8 @@ def draw_table(
     designs = replace(designs_of(spec, blank), leaving=_leaving(spec, truth))
     layout = lay_out(spec, blank, designs)
     times = spec.model.times if isinstance(spec.model, Growth) else ()
-    coef, cov = moments(truth, layout.columns, layout.terms, layout.structure, times)
+    arms = () if layout.arms is None else layout.arms.labels
+    coef, cov = moments(truth, layout.columns, layout.terms, layout.structure, times, arms)
     y = _values(spec, truth, _with_holes(spec, table, seen, designs), coef, cov, rng)
     full = full.assign(**{c: y[:, j] for j, c in enumerate(spec.model.columns)})
     world = World(replace(layout, y=y), coef, cov, truth, IncompleteData.of(full))
@@ -167,6 +168,8 @@ def _values(
     """Draw y of every row: around B x, moved where an amount inside the model says so."""
     n, p = layout.y.shape
     noise = rng.normal(size=(n, p))
+    if layout.arms is not None:
+        return layout.x @ coef.T + np.einsum("nij,nj->ni", np.linalg.cholesky(cov)[layout.arms.code], noise)
     if not layout.model_amounts:
         return layout.x @ coef.T + noise @ np.linalg.cholesky(cov).T
     without = replace(layout, indicators=())

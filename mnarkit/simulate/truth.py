@@ -55,9 +55,21 @@ class Truth:
 
 
 def moments(
-    truth: Truth, columns: tuple[str, ...], terms: tuple[str, ...], structure: Structure | None, times: Sequence[float]
+    truth: Truth,
+    columns: tuple[str, ...],
+    terms: tuple[str, ...],
+    structure: Structure | None,
+    times: Sequence[float],
+    arms: tuple[str, ...] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients (p, q) and residual covariance (p, p), from `coef`, `sd`, `corr`, or from those of a structure."""
+    """Coefficients (p, q) and residual covariance (p, p), from `coef`, `sd`, `corr`, or from those of a structure.
+
+    With arms, `sd`, `corr` and `lag_corr` are given for each, and the covariance is (arms, p, p).
+    """
+    if arms:
+        each = [_of_arm(truth, arms, a, len(columns)) for a in range(len(arms))]
+        made = [moments(one, columns, terms, structure, times) for one in each]
+        return made[0][0], np.stack([cov for _, cov in made])
     if structure is not None and structure.basis is not None and "coef" not in truth.given:
         return _curve(truth, columns, terms, structure, times)
     coef, sd = truth.numbers("coef", columns, terms), truth.numbers("sd", columns)
@@ -70,6 +82,22 @@ def moments(
     else:
         corr = truth.numbers("corr", columns, columns)
     return coef, _positive(corr, "corr") * np.outer(sd, sd)
+
+
+def _of_arm(truth: Truth, arms: tuple[str, ...], arm: int, p: int) -> Truth:
+    """The truth of one arm: its part of what is given for each."""
+    sizes = {"sd": (p,), "corr": (p, p), "lag_corr": (None,)}
+    made = dict(truth.given)
+    for name, size in sizes.items():
+        if name not in made:
+            continue
+        values = np.asarray(getattr(made[name], "values", made[name]), dtype=float)
+        if values.ndim != len(size) + 1 or len(values) != len(arms):
+            raise SpecError(
+                f"truth: {name!r} has the shape {values.shape}; it takes one for each of {', '.join(arms)} first"
+            )
+        made[name] = values[arm]
+    return Truth(made)
 
 
 def _curve(
