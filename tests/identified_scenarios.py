@@ -13,7 +13,7 @@ import mnarkit as mk
 from mnarkit.diagnose.identification import identify
 from tests.diagnose_scenarios import add_row, line, rows_done
 
-SEED = 20261126
+SEED = 20270102
 
 
 @dataclass(frozen=True)

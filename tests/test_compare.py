@@ -288,4 +288,12 @@ def test_a_factored_belief_is_set_against_the_mar_fit_of_the_comparison() -> Non
     cells = made.imputations["Selection"].cells["x"].mean() - made.imputations["MAR"].cells["x"].mean()
     assert rows.loc["Selection", "shift"] == pytest.approx(cells)
     assert alone.unseen["shift"].isna().all()
-    assert made.shares["predicted"].isna().all()
+    shares = made.shares.set_index("assumption")
+    assert shares["predicted"].drop("Selection").isna().all()
+    draws = fit.draws["posterior"].to_dataset().stack(s=("chain", "draw"))
+    mean = draws["coef_x"].values[0] + np.outer(frame["z"], draws["coef_x"].values[1])
+    a, b = draws["missing_x"].values
+    exact = stats.norm.cdf((a + b * mean) / np.sqrt(1 + (b * draws["sd_x"].values) ** 2))
+    # ten of the draws, and one x of each row for every one of them
+    error = np.hypot(exact.mean(axis=0).std(), 0.5 / np.sqrt(80)) / np.sqrt(10)
+    assert abs(shares.loc["Selection", "predicted"] - exact.mean()) < 4 * error

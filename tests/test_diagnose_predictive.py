@@ -50,7 +50,7 @@ def regression_fit(data: pd.DataFrame, seed: int = 1, draws: int = 400) -> mk.Fi
 
 
 def many(fit: mk.Fit, times: int = 200) -> np.ndarray:
-    made = replicator_of(fit.spec.model, fit)
+    made = replicator_of(fit)
     return np.stack([made.replicated(0, np.random.default_rng(k)) for k in range(times)])
 
 
@@ -136,8 +136,8 @@ def test_an_amount_inside_the_model_moves_the_cells_that_are_missing():
 
 
 def test_the_same_noise_gives_the_same_table():
-    made = replicator_of(mk.Regression("y ~ x"), fit := regression_fit(line(100, 5)))
-    again = replicator_of(fit.spec.model, fit)
+    made = replicator_of(fit := regression_fit(line(100, 5)))
+    again = replicator_of(fit)
     one, two = (m.replicated(3, np.random.default_rng(9)) for m in (made, again))
     np.testing.assert_array_equal(one, two)
     other = made.replicated(4, np.random.default_rng(9))

@@ -11,7 +11,7 @@ from scipy import stats
 from mnarkit.diagnose.beliefs import Carrier, carriers, late_amounts
 from mnarkit.diagnose.information import point_of, shape_share, standard_errors
 from mnarkit.diagnose.prior_draws import log_prior_of, prior_of
-from mnarkit.diagnose.replicate import is_plain
+from mnarkit.diagnose.replicate_normal import is_plain
 from mnarkit.diagnose.scalars import scalars_of
 from mnarkit.fit import Fit
 from mnarkit.sample.target import Target

@@ -1,12 +1,15 @@
 """What the replicated tables say, in findings."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 from mnarkit.diagnose.finding import Finding
 from mnarkit.diagnose.predictive import Predictive
-from mnarkit.formula import parse
+from mnarkit.formula import Term, parse
 from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.engine import regressions_of
 from mnarkit.spec.spec import Spec
 
 __all__ = ["predictive_findings"]
@@ -17,7 +20,7 @@ _SHOWN = 8  # alarms that are written out, the strongest first
 def predictive_findings(found: Predictive | None, spec: Spec) -> tuple[Finding, ...]:
     """One finding over all statistics, then those that stand out, and what was not looked at."""
     if found is None:
-        said = "this model has no replicated tables yet: what it predicts was not compared with the data"
+        said = "no tables are drawn from a model with these beliefs: what it predicts was not compared with the data"
         return (Finding("predictive", "replicated tables", "", float("nan"), said),)
     table = found.table
     tested, alarms = table[table["tested"]], table[table["alarm"]]
@@ -96,17 +99,25 @@ def _advice(row: pd.Series, spec: Spec) -> str:
             return f"{by} moves what is missing in another way than the formula says: a curve, or an interaction"
         return "the holes of several columns go together in another way than the model says"
     if "residual" in row["statistic"]:
-        return (
-            "the residuals are not normal: transform the column, or take another family; a belief that rests on the "
-            "normal shape falls with it"
-        )
+        return _shape(row, spec)
     if row["statistic"] == "correlation":
         return "the columns go together in another way than the model says"
-    data_model = {c for t in spec.model.predictors.terms for c in t.columns}
-    known = row["by"] in data_model
+    known = row["by"] in {c for t in _predictors(spec) for c in t.columns}
     if row["statistic"] == "sd":
-        return f"the residual sd differs with {row['by']}"
+        return f"the spread differs with {row['by']} in another way than the model says"
     return f"{row['by']} moves the values {'in a curve' if known else 'and is not in the data model: add it'}"
+
+
+def _shape(row: pd.Series, spec: Spec) -> str:
+    family = next((r.family for r in regressions_of(spec) if r.columns[0] == row["column"]), "normal")
+    said = "the residuals are not normal" if family == "normal" else f"what is left is not as {family} values are"
+    return f"{said}: transform the column, or take another family; a belief that rests on the shape falls with it"
+
+
+def _predictors(spec: Spec) -> Iterator[Term]:
+    regressions = regressions_of(spec)
+    for formula in [r.predictors for r in regressions] or [spec.model.predictors]:
+        yield from formula.terms
 
 
 def _columns(belief: object) -> set[str]:

@@ -40,6 +40,8 @@ class Predictive:
         Of the largest |z| over all that was tested; the |z| beyond which a statistic is an alarm.
     recorded : tuple of (n, p) arrays
         Some replicated tables, NaN where missing.
+    columns : tuple of str
+        Their names: the modelled columns, those of unordered levels as one of 0 and 1 for each level but the first.
     completed : (n, p) array
         The table as it was compared: NaN where the spec models the hole.
     pairs, left_out : int, int
@@ -52,6 +54,7 @@ class Predictive:
     p_value: float
     threshold: float
     recorded: tuple[np.ndarray, ...]
+    columns: tuple[str, ...]
     completed: np.ndarray
     pairs: int
     left_out: int
@@ -68,7 +71,7 @@ def predictive_check(fit: Fit, *, pairs: int, seed: int) -> Predictive | None:
     Robins, J., van der Vaart, A. & Ventura, V. (2000). Asymptotic distribution of P values in composite null models.
     JASA 95, 1143-1156, section 3: the variance that estimation uses up.
     """
-    replicator = replicator_of(fit.spec.model, fit)
+    replicator = replicator_of(fit)
     if replicator is None:
         return None
     order = draw_order(fit.n_draws, 2 * pairs)
@@ -76,14 +79,16 @@ def predictive_check(fit: Fit, *, pairs: int, seed: int) -> Predictive | None:
     numbers = np.array(order[: 2 * pairs]).reshape(pairs, 2)
     segments = segments_of(fit.spec, fit.data)
     first = replicator.completed(int(numbers[0, 0]), _stream(seed, 0, 0))
-    statistics = Statistics.of(fit.spec.model.columns, replicator.x, replicator.modelled, segments, first)
+    statistics = Statistics.of(replicator.columns, replicator.x, replicator.modelled, segments, first)
     completed, replicated, kept = _evaluate(replicator, statistics, numbers, seed)
     table, p_value, threshold = _judge(completed, replicated, statistics.names)
     sizes = dict(zip(segments.labels, segments.rows.sum(axis=0).astype(int), strict=True))
     by = dict(zip(segments.labels, segments.columns, strict=True))
     table.insert(3, "by", [by.get(label, "") for label in table["segment"]])
     table.insert(5, "n", [sizes.get(label, len(first)) for label in table["segment"]])
-    return Predictive(table, p_value, threshold, tuple(kept), first, pairs, segments.left_out, segments.deciding)
+    return Predictive(
+        table, p_value, threshold, tuple(kept), replicator.columns, first, pairs, segments.left_out, segments.deciding
+    )
 
 
 def _stream(seed: int, pair: int, which: int) -> np.random.Generator:
