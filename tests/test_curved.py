@@ -295,7 +295,7 @@ def test_a_threshold_is_recovered_and_said():
         error = (drawn.mean(("chain", "draw")).values - value) / drawn.std(("chain", "draw")).values
         assert np.abs(error).max() < 4  # posterior sds
     assert posterior["sd_y"].values.std() < 0.15
-    assert "y integrated over 102 fixed points a row, split at 2.5" in fit.notes[0]
+    assert "y marginal, integrated over 102 fixed points a row, split at 2.5" in fit.notes[0]
     assert "latent" not in fit.draws.children
     assert fit.draws["log_likelihood"]["unit"].sizes["obs"] == 300
 

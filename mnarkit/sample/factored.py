@@ -16,9 +16,10 @@ from mnarkit.factored.layout import Layout, designs_of, lay_out
 from mnarkit.factored.likelihood import unit_loglik
 from mnarkit.factored.posterior import Posterior, posterior_of
 from mnarkit.factored.tail import neglected, said_neglected, said_unresolved
-from mnarkit.factored.words import strategy
+from mnarkit.factored.words import blocks_of
 from mnarkit.fit import Fit, effects_draw, latent_draw, stacked_draws
 from mnarkit.normal.declared import amounts_of, draw_amounts, free_amounts
+from mnarkit.plan import Plan
 from mnarkit.sample.convergence import troubles
 from mnarkit.sample.nuts import NUTS, function_model, run_nuts
 from mnarkit.sample.settings import Drawn, Settings
@@ -54,7 +55,8 @@ def sample_factored(
         held = made.posterior[names]
         own = {f"{n}_obs" for n in cells} | {f"{n}_{dim}" for n in random for dim in ("group", "term")}
         tree["latent"] = xr.DataTree(held.drop_vars([c for c in held.coords if c not in own]))
-    notes = (strategy(layout, engine_of(spec).because), *rests, *limits_said(spec, data))
+    engine = engine_of(spec)
+    notes = (Plan(engine.name, engine.because, blocks_of(layout)).sentence, *rests, *limits_said(spec, data))
     fit = Fit(spec, data, tree, settings.seed, notes)
     if names:
         what = "rows share random effects" if random else "cells are sampled"
