@@ -7,6 +7,7 @@ import xarray as xr
 from scipy import special, stats
 
 import mnarkit as mk
+from mnarkit.diagnose.identify import identify
 from mnarkit.diagnose.predicted import predictive_findings
 from mnarkit.diagnose.predictive import predictive_check
 from mnarkit.diagnose.replicate import replicator_of
@@ -138,3 +139,33 @@ def test_independent_draws_have_no_chains_that_disagree():
     found = mk.diagnose(fit, m=5, seed=2)
     sampler = [f for f in found.findings if f.check == "sampler"]
     assert [(f.what, f.number, f.alarm) for f in sampler] == [("independent draws", 40, False)]
+
+
+def selection_fit(formula: str, n: int = 800) -> mk.Fit:
+    rng = np.random.default_rng(8)
+    x, z = rng.normal(size=(2, n))
+    b = (rng.random(n) < special.expit(x)).astype(float)
+    lost = rng.random(n) < special.expit(-1 + 1.2 * b + 1.5 * z)
+    data = pd.DataFrame({"b": np.where(lost, np.nan, b), "x": x, "z": z})
+    spec = mk.Spec(mk.Regression("b ~ x", family="bernoulli"), mk.Selection(formula, link="logit"))
+    return mk.sample(spec, data, draws=300, tune=300, chains=2, seed=1, progress=False)
+
+
+@pytest.mark.filterwarnings("ignore::mnarkit.errors.MnarkitWarning")
+@pytest.mark.parametrize(
+    ("formula", "label", "columns"),
+    [
+        ("missing(b) ~ b + z", "mixed", "z, x"),
+        ("missing(b) ~ b + x", "prior only", ""),  # the link alone tells next to nothing of it
+    ],
+)
+def test_labels_of_a_bernoulli_outcome_follow_its_exclusions(formula, label, columns):
+    fit = selection_fit(formula)
+    found = identify(fit, seed=3)
+    assert found is not None
+    row = found.table.set_index("parameter").loc["missing_b[b]"]
+    assert (row["label"], row["columns"]) == (label, columns)
+    # the default prior of a slope under a logit link: normal, 2.5 per sd of what is recorded
+    before = found.prior["missing_b"].sel(missing_b_term="b").values
+    expected = 2.5 / float(np.nanstd(fit.data.number("b"), ddof=1))
+    assert abs(np.sqrt(np.mean(before**2)) / expected - 1) < 0.15  # 2,000 draws by NUTS: about 3 % each

@@ -226,3 +226,29 @@ def test_a_column_outside_the_model_breaks_mar_only_if_it_goes_with_holes_and_va
     assert harmless.verdict.endswith("z with the holes alone, which does no harm")
     (neither,) = found(y_on_z=0.3)
     assert not neither.alarm
+
+
+def test_chains_in_two_modes_are_judged_one_by_one():
+    """A chain that is right raises no alarm, two that are wrong do."""
+    fit = regression_fit(line(300, 3))
+    chains = {
+        name: v.values.reshape(2, 200, *v.shape[2:]).copy() for name, v in fit.draws["posterior"].data_vars.items()
+    }
+    right = two_chains(fit, chains, rhat=1.0)
+    assert predictive_check(right, pairs=50, seed=1).chain is None
+    one_wrong = {**chains, "coef": chains["coef"] + np.array([0, 3.0])[:, None, None, None]}
+    found = predictive_check(two_chains(fit, one_wrong, rhat=3.0), pairs=50, seed=1)
+    assert (found.chain, found.p_value > 0.05) == (0, True)
+    both_wrong = {**chains, "coef": chains["coef"] + np.array([-3.0, 3.0])[:, None, None, None]}
+    apart = predictive_check(two_chains(fit, both_wrong, rhat=3.0), pairs=50, seed=1)
+    assert apart.p_value < 0.05
+    said = [f.verdict for f in predictive_findings(apart, fit.spec) if f.what == "chains"]
+    assert len(said) == 1
+
+
+def two_chains(fit: mk.Fit, draws: dict[str, np.ndarray], rhat: float) -> mk.Fit:
+    old = fit.draws["posterior"].dataset
+    made = {name: (old[name].dims, values) for name, values in draws.items()}
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(made), "sample_stats": xr.Dataset()})
+    tree.attrs["rhat_max"] = rhat
+    return mk.Fit(fit.spec, fit.data, tree, 1)

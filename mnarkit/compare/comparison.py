@@ -72,7 +72,10 @@ class Comparison:
         DataFrame
             `assumption term estimate std_error ci_low ci_high dof p_value fmi mc_error interval level`.
         """
-        return self.table.copy()
+        made = self.table.copy()
+        drawn = f", m = {self.m}" if self.imputations else ""
+        made.attrs["caption"] = f"{self.estimand}; n = {self.rows:,}{drawn}"
+        return made
 
     def __str__(self) -> str:
         head = (

@@ -6,8 +6,8 @@ import pandas as pd
 
 from mnarkit.diagnose.beliefs import carriers, late_amounts
 from mnarkit.diagnose.diagnosis import Diagnosis
-from mnarkit.diagnose.identification import identify
 from mnarkit.diagnose.identified import identification_findings
+from mnarkit.diagnose.identify import identify
 from mnarkit.diagnose.imputed import imputation_findings
 from mnarkit.diagnose.influence import influence_findings, influence_of
 from mnarkit.diagnose.outside import outside_findings

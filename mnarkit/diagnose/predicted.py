@@ -58,7 +58,13 @@ def _together(found: Predictive, tested: pd.DataFrame) -> Finding:
 
 
 def _scope(found: Predictive, spec: Spec) -> list[Finding]:
-    said = []
+    said, own = [], []
+    if found.chain is not None:
+        text = (
+            "the chains disagree, so each was judged by itself; shown is that which looks most like this table, "
+            f"chain {found.chain}"
+        )
+        own.append(Finding("predictive", "chains", "", float("nan"), text))
     modelled = {c for b in spec.selections for c in (b.waves[1:] if isinstance(b, Dropout) else b.columns)}
     ignorable = [c for c in spec.model.columns if c not in modelled]
     if ignorable:
@@ -73,7 +79,7 @@ def _scope(found: Predictive, spec: Spec) -> list[Finding]:
         )
     if found.left_out:
         said.append(f"{found.left_out} more fully seen columns were not cut into segments")
-    return [Finding("predictive", "not looked at", "", float("nan"), text) for text in said]
+    return [*own, *(Finding("predictive", "not looked at", "", float("nan"), text) for text in said)]
 
 
 def _name(row: pd.Series) -> str:
