@@ -20,7 +20,7 @@ def _of_random_terms(random: RandomTerms) -> str:
     if random.marginal:
         how = "integrated out, being normal and linear, and drawn given each draw of the parameters"
     elif random.family in INTEGRATED:
-        how = "sampled beside the parameters, as unseen values in its predictors are summed over"
+        how = "sampled beside the parameters, as unseen values that it reads are summed over"
     else:
         how = "sampled beside the parameters, not centered, having no closed form"
     return f"random effects {random.bar} of {random.name} {how} ({groups}){rest}"
@@ -28,8 +28,13 @@ def _of_random_terms(random: RandomTerms) -> str:
 
 def _of_column(layout: Layout, j: int) -> list[str]:
     one, roles = layout.coded[j], layout.roles
-    leaf, summed, latent = (int(r[:, j].sum()) for r in (roles.leaf, roles.summed, roles.latent))
-    found = []
+    found, grid, axis = [], layout.grids[j], layout.designs.axes[j]
+    leaf, summed, latent = (int(r[:, j].sum()) for r in (roles.leaf, roles.summed & ~roles.pointwise, roles.latent))
+    if grid is not None and axis is not None:
+        split = f", split at {', '.join(f'{b:.4g}' for b in axis.breaks)}" if axis.breaks else ""
+        found.append(
+            f"{one.column} integrated over {grid.values.shape[1]} fixed points a row{split} ({len(grid.rows)} cells)"
+        )
     if summed:
         count = one.family.support == "counts"
         over = f"the counts 0 to {one.bounds[1]:.0f}" if count else f"its {len(one.levels or ())} levels"

@@ -33,7 +33,7 @@ def engine_of(spec: Spec) -> Engine:
         return Engine("factored", f"random terms {bars[0]}")
     curved = [t.name for b in spec.selections if isinstance(b, Selection) for t in _curved(b, model.columns)]
     if curved:
-        return Engine("factored", f"{curved[0]} is not linear in an unseen value")
+        return Engine("factored", f"{curved[0]} is not linear in an unseen value alone")
     return Engine("normal", "unseen values integrated out in closed form")
 
 
