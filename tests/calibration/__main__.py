@@ -1,6 +1,7 @@
 """`uv run python -m tests.calibration [--sets 300] [--trials 400] [--folder .calibration] [--only NAME] [--write]`.
 
-Runs each scenario, resuming from the folder; with --write, the page docs/explanation/calibration.md and its figure.
+Runs each scenario, resuming from the folder (--sets 0 --trials 0 takes what is there); with --write, the page
+docs/explanation/calibration.md and its figure.
 """
 
 import argparse
@@ -45,7 +46,10 @@ def main() -> None:
         if options.only not in name:
             continue
         began = time.perf_counter()
-        found[name] = ranks(options.sets, file_of(options.folder, name))
+        made = ranks(options.sets, file_of(options.folder, name))
+        if made.empty:
+            continue
+        found[name] = made
         table = summary(found[name])
         worst = table.loc[table["ecdf_p"].idxmin()]
         print(
@@ -57,7 +61,8 @@ def main() -> None:
     covered = None
     if options.only in coverage.NAME:
         trials = resumed(coverage.one_trial, options.trials, file_of(options.folder, coverage.NAME))
-        covered = coverage.coverage(trials)
+        covered = None if trials.empty else coverage.coverage(trials)
+    if covered is not None:
         print(covered.round(3).to_string(index=False), flush=True)
     if options.write:
         write_page(found, {name: summary(ranks) for name, ranks in found.items()}, covered)

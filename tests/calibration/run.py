@@ -153,4 +153,4 @@ def resumed(make: Callable[[int], dict[str, float]], count: int, file: Path) -> 
             out.flush()
             done.append(row)
     # two runs on one folder write a set twice, alike: it depends on its number alone
-    return pd.DataFrame(done).drop_duplicates("set", ignore_index=True)
+    return pd.DataFrame(done).drop_duplicates("set", ignore_index=True) if done else pd.DataFrame()
