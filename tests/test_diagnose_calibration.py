@@ -27,6 +27,7 @@ def test_the_predictive_check_has_power_and_few_false_alarms(tmp_path: Path):
             assert rate <= 0.10 + 3 * max(error, (0.1 * 0.9 / SETS) ** 0.5), name
     for name in (
         "log-normal errors, regression, MAR",
+        "log-normal errors, selection",
         "z (0.5 per sd) omitted from the missingness, selection",
         "z omitted, MAR, z moves y by 0.3 sd",
     ):

@@ -81,7 +81,9 @@ def _group(label: str, rows: pd.DataFrame, fit: Fit) -> Finding:
         tail = ", if the holes are ignorable" if not fit.spec.selections else ", given the belief"
     least = float(rows["contraction"].min())
     said = f"{label}{tail}: {shown}"
-    return Finding("identification", f"{len(names)} other parameters", "least contraction", least, said)
+    return Finding(
+        "identification", f"{len(names)} other parameter{'s' * (len(names) > 1)}", "least contraction", least, said
+    )
 
 
 def _agreement(table: pd.DataFrame) -> list[Finding]:

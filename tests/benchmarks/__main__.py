@@ -1,6 +1,7 @@
-"""Speed as ratios against peers, measured in one run: `uv run python -m tests.benchmarks`."""
+"""Speed as ratios against peers, measured in one run: `uv run python -m tests.benchmarks [joint] [two] [probit]`."""
 
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -73,20 +74,21 @@ def latent_model(table: pd.DataFrame) -> pm.Model:
 
 
 def against_latent(rate: float, model: pm.Model, names: list[str], draws: tuple[int, int]) -> None:
-    """Print what both samplers reach on the model with latent values, beside our rate; draws of nutpie and of PyMC."""
-    posterior, seconds = latent.by_pymc(model, names, draws[1])
-    peers = {
-        "nutpie": timed(latent.by_nutpie(model, names, draws[0])),
-        "PyMC's own sampler": (least_ess(posterior) / seconds, seconds),
-    }
-    for name, (peer, spent) in peers.items():
-        print(
-            f"  holes as latent variables in PyMC, {name}: {peer:.1f} min-ESS/s ({spent:.0f} s): {rate / peer:.0f} x",
-            flush=True,
-        )
+    """Print what samplers reach on the model with latent values, beside our rate; draws of nutpie and of PyMC's own."""
+    _said("nutpie", rate, *timed(latent.by_nutpie(model, names, draws[0])))
+    if draws[1]:
+        posterior, seconds = latent.by_pymc(model, names, draws[1])
+        _said("PyMC's own sampler", rate, least_ess(posterior) / seconds, seconds)
 
 
-def two_selections(n: int = 2000, draws: int = 1000, peer_draws: tuple[int, int] = (1000, 300)) -> None:
+def _said(name: str, rate: float, peer: float, seconds: float) -> None:
+    print(
+        f"  holes as latent variables in PyMC, {name}: {peer:.2f} min-ESS/s ({seconds:.0f} s): {rate / peer:.0f} x",
+        flush=True,
+    )
+
+
+def two_selections(n: int = 2000, draws: int = 1000, peer_draws: tuple[int, int] = (500, 200)) -> None:
     """Selection with two incomplete columns: both missing in a row has a bivariate orthant probability."""
     table = latent.two_selections_table(n)
     spec = mk.Spec(
@@ -120,22 +122,20 @@ def jags_rate(table: pd.DataFrame, draws: int = 8000) -> tuple[float, float]:
     return least_ess(posterior) / seconds, seconds
 
 
-def main() -> None:
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    joint = mk.Spec(mk.MvNormal(*(f"y{j}" for j in range(5))))
-    rate, seconds = timed_again(direct_run(joint, joint_table(1000), 1000))
+def joint() -> None:
+    spec = mk.Spec(mk.MvNormal(*(f"y{j}" for j in range(5))))
+    rate, seconds = timed_again(direct_run(spec, joint_table(1000), 1000))
     print(f"multivariate normal, n = 1,000, p = 5, 15 % holes: {rate:.0f} min-ESS/s ({seconds:.2f} s)", flush=True)
-    rate_large, seconds_large = timed_again(direct_run(joint, joint_table(100_000), 1000))
+    rate_large, seconds_large = timed_again(direct_run(spec, joint_table(100_000), 1000))
     print(
         f"  n = 100,000: {rate_large:.0f} min-ESS/s ({seconds_large:.2f} s), "
         f"{seconds_large / seconds:.2f} x the time of n = 1,000",
         flush=True,
     )
-    names = ["mean", "chol_stds"]
-    against_latent(rate, latent_model(joint_table(1000)), names, (1000, 300))
-    two_selections()
+    against_latent(rate, latent_model(joint_table(1000)), ["mean", "chol_stds"], (1000, 300))
 
+
+def probit() -> None:
     table = selection_table()
     spec = mk.Spec(mk.Regression("y ~ x1 + x2"), mk.Selection("missing(y) ~ z + y"))
     rate, seconds = timed_again(direct_run(spec, table, 1000))
@@ -151,4 +151,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    for part in sys.argv[1:] or ["joint", "two", "probit"]:
+        {"joint": joint, "two": two_selections, "probit": probit}[part]()
