@@ -152,7 +152,7 @@ def draw_parameters(draws: dict[str, np.ndarray], layout: Layout, number: int) -
     amounts = {name: float(at[name]) if isinstance(amount, Prior) else amount for name, amount in declared.items()}
     parameters = Parameters(
         coef=at["coef"],
-        cov=corr * np.outer(sd, sd),
+        cov=corr * sd[..., :, None] * sd[..., None, :],
         indicators=[at[i.name] for i in layout.indicators],
         rho=[at.get(f"rho_{layout.columns[i.column]}") for i in layout.indicators],
         amounts=[amounts[a.name] for a in layout.model_amounts],

@@ -7,7 +7,7 @@ import numpy as np
 
 from mnarkit.errors import SpecError
 
-__all__ = ["BUILT_IN", "assumed_mean", "known_strategies", "register_strategy"]
+__all__ = ["BUILT_IN", "assumed_cov", "assumed_mean", "known_strategies", "register_strategy"]
 
 type Strategy = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
@@ -58,7 +58,7 @@ def register_strategy(name: str, strategy: Strategy) -> None:
     strategy : callable
         `strategy(own, control, event)`: the means of the visits under the subject's own arm and under the control arm,
         both (subjects, visits), and the number of the first visit after the event, from 0; returns the assumed means,
-        (subjects, visits).
+        (subjects, visits). With a covariance for each arm, that of the visits is as under J2R.
 
     Raises
     ------
@@ -122,3 +122,27 @@ def assumed_mean(
             f"it returns finite means of shape {own.shape} (subjects, visits)"
         )
     return mean
+
+
+def assumed_cov(name: str, own: np.ndarray, control: np.ndarray, event: int) -> np.ndarray:
+    """Take the covariance of the visits that goes with a strategy, (visits, visits), from those of the two arms.
+
+    J2R, CIR, causal and strategies of one's own: S11 of the subject's arm before the event; S21 S11⁻¹ and S22.1 of
+    control. CR: control's. LMCF and MAR: the subject's own.
+
+    References
+    ----------
+    Carpenter, Roger & Kenward (2013), section 4.
+    """
+    if name in ("MAR", "LMCF"):
+        return own
+    if name == "CR" or not event:
+        return control
+    before, later = slice(None, event), slice(event, None)
+    slope = np.linalg.solve(control[before, before], control[before, later]).T
+    across = slope @ own[before, before]
+    cov = np.empty(own.shape)
+    cov[before, before], cov[later, before], cov[before, later] = own[before, before], across, across.T
+    left = control[later, later] - slope @ control[before, later]
+    cov[later, later] = left + across @ slope.T
+    return cov

@@ -19,7 +19,7 @@ import mnarkit as mk
 from mnarkit.diagnose.outside import outside_findings
 from mnarkit.diagnose.predictive import predictive_check
 
-SEED = 20261125
+SEED = 20270101
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def one(name: str, number: int) -> dict[str, object]:
     found = predictive_check(fit, pairs=100, seed=number)
     took = time.perf_counter() - began
     table = found.table
-    largest = table.loc[table["z"].abs().idxmax()]
+    # chains that sit in two modes use up every statistic: nothing is tested, and nothing is an alarm
+    largest = table.loc[table["z"].abs().idxmax()] if table["tested"].any() else table.iloc[0]
     outside = any(f.alarm for f in outside_findings(fit, imps))
     ppp = (table["posterior_p"] < 0.05 / len(table)).any()
     what = " ".join(str(largest[c]) for c in ("about", "column", "segment", "statistic"))

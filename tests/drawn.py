@@ -19,16 +19,17 @@ def drawn_fit(spec: mk.Spec, frame: pd.DataFrame, *, draws: int = 200, chains: i
     p, q = len(fit.columns), len(fit.terms)
     rng = np.random.default_rng(seed)
     theta = rng.multivariate_normal(fit.params, fit.covariance.to_numpy(), (chains, draws))
-    lower, at = np.tril_indices(p), p * q + p * (p + 1) // 2
-    cov = np.zeros((chains, draws, p, p))
-    cov[..., lower[0], lower[1]] = theta[..., p * q : at]
-    cov[..., lower[1], lower[0]] = theta[..., p * q : at]
-    sd = np.sqrt(np.diagonal(cov, axis1=2, axis2=3))
-    here = ("chain", "draw")
+    arms, each = (len(fit.arms),) if fit.arms else (), p * (p + 1) // 2
+    lower, at = np.tril_indices(p), p * q + max(len(fit.arms), 1) * each
+    cov = np.zeros((chains, draws, *arms, p, p))
+    flat = theta[..., p * q : at].reshape(chains, draws, *arms, each)
+    cov[..., lower[0], lower[1]] = cov[..., lower[1], lower[0]] = flat
+    sd = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1))
+    here, dim = ("chain", "draw"), ("arm",) if fit.arms else ()
     arrays = {
         "coef": ((*here, "column_name", "term"), theta[..., : p * q].reshape(chains, draws, p, q)),
-        "sd": ((*here, "column_name"), sd),
-        "corr": ((*here, "column_name", "column_name_2"), cov / (sd[..., :, None] * sd[..., None, :])),
+        "sd": ((*here, *dim, "column_name"), sd),
+        "corr": ((*here, *dim, "column_name", "column_name_2"), cov / (sd[..., :, None] * sd[..., None, :])),
     }
     for one in fit.indicators:
         kind, column = one.name.removesuffix(")").split("(")
@@ -39,6 +40,7 @@ def drawn_fit(spec: mk.Spec, frame: pd.DataFrame, *, draws: int = 200, chains: i
             at += 1
     coords = {"chain": np.arange(chains), "draw": np.arange(draws), "column_name": list(fit.columns)}
     coords |= {"column_name_2": list(fit.columns), "term": list(fit.terms)}
+    coords |= {"arm": list(fit.arms)} if fit.arms else {}
     stats = {"diverging": (here, np.zeros((chains, draws), dtype=bool)), "energy": (here, theta[..., 0])}
     groups = {"posterior": xr.Dataset(arrays, coords=coords), "sample_stats": xr.Dataset(stats)}
     tree = xr.DataTree.from_dict(groups)

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 import mnarkit as mk
-from mnarkit.diagnose.identification import identify
+from mnarkit.diagnose.identify import identify
 from tests.diagnose_scenarios import add_row, line, rows_done
 
-SEED = 20261126
+SEED = 20270102
 
 
 @dataclass(frozen=True)

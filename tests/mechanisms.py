@@ -89,6 +89,7 @@ def models() -> dict[str, tuple[mk.spec.spec.DataModel, str]]:
     """Every data model, with the column that beliefs are about."""
     found: dict = {
         "MvNormal": (mk.MvNormal(*WAVES, given="arm"), "w2"),
+        "MvNormal, by=": (mk.MvNormal(*WAVES, given="arm", by="arm"), "w2"),
         "Growth": (mk.Growth(*WAVES, times=(0, 1, 2, 3), given="arm"), "w2"),
         "normal": (mk.Regression("normal ~ z"), "normal"),
         "normal covariate": (mk.Regressions(mk.Regression("y ~ normal + z"), mk.Regression("normal ~ z")), "normal"),

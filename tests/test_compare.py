@@ -262,3 +262,38 @@ def test_analyses_with_different_terms_are_refused(fits: dict[str, object]) -> N
 
     with pytest.raises(DataError, match="the estimand has the terms 'b' under 'lower' and 'a' under 'MAR'"):
         mk.compare({"MAR": fits["MAR"], "lower": fits["lower"]}, moody, m=2, seed=1)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_factored_belief_is_set_against_the_mar_fit_of_the_comparison() -> None:
+    """There is no EM: the MAR mean is that of the MAR fit's imputations, from which a late shift lies its amount."""
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"z": rng.normal(size=80)})
+    frame["x"] = frame["z"] + rng.normal(size=80)
+    frame["y"] = frame["x"] + rng.normal(size=80)
+    frame.loc[rng.random(80) < 0.3, "x"] = np.nan
+    spec = mk.Spec(mk.Regressions(mk.Regression("y ~ x"), mk.Regression("x ~ z")), mk.Selection("missing(x) ~ x"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MnarkitWarning)
+        mar, fit = (
+            mk.sample(s, frame, draws=100, tune=200, chains=2, seed=1, progress=False) for s in (spec.mar(), spec)
+        )
+        late = (mar, mk.PatternMixture(mk.Shift("x", -0.5, unit="raw")))
+        made = mk.compare({"lower": late, "Selection": fit, "MAR": mar}, "y ~ x", m=10, seed=2, progress=False)
+        alone = mk.compare({"lower": late, "Selection": fit}, "y ~ x", m=10, seed=2, progress=False)
+    rows = made.unseen.set_index("assumption")
+    assert rows.loc["MAR", "shift"] == pytest.approx(0, abs=1e-12)
+    assert rows.loc["lower", "shift"] == pytest.approx(-0.5)
+    sd = float(mar.draws["posterior"]["sd_x"].mean())
+    assert rows.loc["lower", "shift_sd"] == pytest.approx(-0.5 / sd)
+    cells = made.imputations["Selection"].cells["x"].mean() - made.imputations["MAR"].cells["x"].mean()
+    assert rows.loc["Selection", "shift"] == pytest.approx(cells)
+    assert alone.unseen["shift"].isna().all()
+    shares = made.shares.set_index("assumption")
+    assert shares["predicted"].drop("Selection").isna().all()
+    draws = fit.draws["posterior"].to_dataset().stack(s=("chain", "draw"))
+    mean = draws["coef_x"].values[0] + np.outer(frame["z"], draws["coef_x"].values[1])
+    a, b = draws["missing_x"].values
+    exact = stats.norm.cdf((a + b * mean) / np.sqrt(1 + (b * draws["sd_x"].values) ** 2))
+    # ten of the draws, and one x of each row for every one of them
+    error = np.hypot(exact.mean(axis=0).std(), 0.5 / np.sqrt(80)) / np.sqrt(10)
+    assert abs(shares.loc["Selection", "predicted"] - exact.mean()) < 4 * error

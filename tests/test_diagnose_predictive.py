@@ -50,7 +50,7 @@ def regression_fit(data: pd.DataFrame, seed: int = 1, draws: int = 400) -> mk.Fi
 
 
 def many(fit: mk.Fit, times: int = 200) -> np.ndarray:
-    made = replicator_of(fit.spec.model, fit)
+    made = replicator_of(fit)
     return np.stack([made.replicated(0, np.random.default_rng(k)) for k in range(times)])
 
 
@@ -136,8 +136,8 @@ def test_an_amount_inside_the_model_moves_the_cells_that_are_missing():
 
 
 def test_the_same_noise_gives_the_same_table():
-    made = replicator_of(mk.Regression("y ~ x"), fit := regression_fit(line(100, 5)))
-    again = replicator_of(fit.spec.model, fit)
+    made = replicator_of(fit := regression_fit(line(100, 5)))
+    again = replicator_of(fit)
     one, two = (m.replicated(3, np.random.default_rng(9)) for m in (made, again))
     np.testing.assert_array_equal(one, two)
     other = made.replicated(4, np.random.default_rng(9))
@@ -226,3 +226,29 @@ def test_a_column_outside_the_model_breaks_mar_only_if_it_goes_with_holes_and_va
     assert harmless.verdict.endswith("z with the holes alone, which does no harm")
     (neither,) = found(y_on_z=0.3)
     assert not neither.alarm
+
+
+def test_chains_in_two_modes_are_judged_one_by_one():
+    """A chain that is right raises no alarm, two that are wrong do."""
+    fit = regression_fit(line(300, 3))
+    chains = {
+        name: v.values.reshape(2, 200, *v.shape[2:]).copy() for name, v in fit.draws["posterior"].data_vars.items()
+    }
+    right = two_chains(fit, chains, rhat=1.0)
+    assert predictive_check(right, pairs=50, seed=1).chain is None
+    one_wrong = {**chains, "coef": chains["coef"] + np.array([0, 3.0])[:, None, None, None]}
+    found = predictive_check(two_chains(fit, one_wrong, rhat=3.0), pairs=50, seed=1)
+    assert (found.chain, found.p_value > 0.05) == (0, True)
+    both_wrong = {**chains, "coef": chains["coef"] + np.array([-3.0, 3.0])[:, None, None, None]}
+    apart = predictive_check(two_chains(fit, both_wrong, rhat=3.0), pairs=50, seed=1)
+    assert apart.p_value < 0.05
+    said = [f.verdict for f in predictive_findings(apart, fit.spec) if f.what == "chains"]
+    assert len(said) == 1
+
+
+def two_chains(fit: mk.Fit, draws: dict[str, np.ndarray], rhat: float) -> mk.Fit:
+    old = fit.draws["posterior"].dataset
+    made = {name: (old[name].dims, values) for name, values in draws.items()}
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(made), "sample_stats": xr.Dataset()})
+    tree.attrs["rhat_max"] = rhat
+    return mk.Fit(fit.spec, fit.data, tree, 1)

@@ -63,6 +63,16 @@ MORE: dict[str, mk.Spec] = {
     ),
     "Heckman with a fixed rho": mk.Spec(mk.Regression("w3 ~ x"), mk.Heckman("recorded(w3) ~ x", priors={"rho": 0.5})),
     "reference": mk.Spec(mk.MvNormal(*WAVES, given="arm"), mk.Reference("J2R", arm="arm", control="b")),
+    "by arm": mk.Spec(mk.MvNormal(*WAVES, given="arm * x", by="arm"), mk.Selection("missing(w3) ~ w2 + w3")),
+    "by arm, raw": mk.Spec(
+        mk.MvNormal(*WAVES, given="arm", by="arm", priors=RAW | {"corr": mk.Prior("lkj", 2)}),
+        mk.Dropout("previous + current + arm", waves=WAVES),
+    ),
+    **{
+        f"by arm, {kind}": mk.Spec(mk.MvNormal(*WAVES, given="arm", covariance=kind, by="arm"))
+        for kind in ("CS", "ARH(1)", "TOEP")
+    },
+    "by arm, one column": mk.Spec(mk.MvNormal("w3", given="x", by="arm")),
 }
 ALL = SPECS | MORE
 

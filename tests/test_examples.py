@@ -18,6 +18,11 @@ PROMISED = {
         ("after dropout the mean jumps", "J2R, and 3 points worse", "information-anchored", "Crossing"),
         ("report.html", "strategies.png"),
     ),
+    "scores.py": (
+        ("Fit of 935 rows", "feduc sampled beside the parameters", "2 years less", "complete cases (663 men)"),
+        ("report.html", "beliefs.png"),
+    ),
+    "utilities.py": (("factored", "Pooled over m = 20", "differences of all values"), ()),
     "detection_limit.py": (("Known", "holes of log_crp are known up to limits", "Pooled over m = 20"), ()),
 }
 

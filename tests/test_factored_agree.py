@@ -1,13 +1,22 @@
-"""Both engines on one spec: the unseen values integrated out, and sampled."""
+"""One posterior, twice: the unseen values integrated out, or summed over, and sampled beside the parameters."""
 
 import warnings
+from collections.abc import Callable
 
 import arviz as az
 import numpy as np
+import nutpie
 import pandas as pd
+import pymc as pm
 import pytest
+import xarray as xr
 
 import mnarkit as mk
+from tests import latent_models
+from tests.calibration.scenarios import HAZARD, OF_V, OF_Y, SCENARIOS, predictors, raw
+
+SETTINGS = {"draws": 1000, "tune": 1000, "chains": 2, "progress": False, "target_accept": 0.9}
+Arrays = dict[str, np.ndarray]
 
 
 def table(n: int = 200, seed: int = 8) -> pd.DataFrame:
@@ -18,21 +27,117 @@ def table(n: int = 200, seed: int = 8) -> pd.DataFrame:
     return pd.DataFrame({"y": np.where(missing, np.nan, y), "x": x, "z": z})
 
 
-@pytest.mark.slow
-def test_a_normal_column_with_selection_has_the_same_posterior_from_both_engines():
-    frame, belief = table(), mk.Selection("missing(y) ~ y + z")
-    settings = {"draws": 1000, "tune": 1000, "chains": 2, "progress": False, "target_accept": 0.9}
+def sampled(spec: mk.Spec, frame: pd.DataFrame, seed: int) -> mk.Fit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        marginal = mk.sample(mk.Spec(mk.Regression("y ~ x"), belief), frame, seed=1, **settings)
-        latent = mk.sample(mk.Spec(mk.Regressions(mk.Regression("y ~ x")), belief), frame, seed=2, **settings)
-    assert "latent" in latent.draws.children
-    one, two = (f.draws["posterior"] for f in (marginal, latent))
-    pairs = [(one["coef"].values[:, :, 0, k], two["coef_y"].values[:, :, k]) for k in range(2)]
-    pairs += [(one["sd"].values[:, :, 0], two["sd_y"].values)]
-    order = [list(one["missing_y_term"].values).index(t) for t in two["missing_y_term"].values]
-    pairs += [(one["missing_y"].values[:, :, i], two["missing_y"].values[:, :, k]) for k, i in enumerate(order)]
-    for a, b in pairs:
-        assert min(float(az.ess(a)), float(az.ess(b))) > 100
-        error = np.hypot(*(v.std() / np.sqrt(float(az.ess(v))) for v in (a, b)))
-        assert abs(a.mean() - b.mean()) < 5 * error
+        return mk.sample(spec, frame, seed=seed, **SETTINGS)
+
+
+def by_pymc(model: pm.Model, names: tuple[str, ...], draws: int = 1000) -> xr.Dataset:
+    compiled = nutpie.compile_pymc_model(model, var_names=list(names))
+    tree = nutpie.sample(
+        compiled, draws=draws, tune=1000, chains=2, cores=2, seed=3, progress_bar=False, save_warmup=False
+    )
+    return tree["posterior"].to_dataset()
+
+
+def agree(one: Arrays, two: Arrays, least: float = 100) -> None:
+    """Compare means and spreads of every scalar, (chain, draw, ...): within five Monte Carlo errors."""
+    assert one.keys() == two.keys()
+    for name, a in one.items():
+        b = two[name]
+        assert a.shape[2:] == b.shape[2:], name
+        for at in np.ndindex(a.shape[2:]):
+            first, second = a[:, :, *at], b[:, :, *at]
+            if np.ptp(first) < 1e-10:
+                continue  # the diagonal of a correlation matrix
+            middle = first.mean()
+            for u, v in ((first, second), ((first - middle) ** 2, (second - middle) ** 2)):
+                ess = [float(az.ess(w)) for w in (u, v)]
+                assert min(ess) > least, (name, at, ess)
+                error = np.hypot(u.std() / np.sqrt(ess[0]), v.std() / np.sqrt(ess[1]))
+                assert abs(u.mean() - v.mean()) < 5 * error, (name, at, u.mean(), v.mean(), error)
+
+
+def values(draws: xr.Dataset, *names: str) -> Arrays:
+    return {name: draws[name].values for name in names}
+
+
+BELIEFS: dict[str, tuple[mk.Selection, ...]] = {
+    "MAR": (),
+    "selection, probit": (mk.Selection("missing(y) ~ y + z"),),
+    "selection, logit": (mk.Selection("missing(y) ~ y + z", link="logit"),),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BELIEFS)
+def test_a_normal_column_has_the_same_posterior_from_both_engines(name):
+    frame, beliefs = table(), BELIEFS[name]
+    marginal = sampled(mk.Spec(mk.Regression("y ~ x"), *beliefs), frame, 1)
+    latent = sampled(mk.Spec(mk.Regressions(mk.Regression("y ~ x")), *beliefs), frame, 2)
+    assert ("latent" in latent.draws.children) == bool(beliefs)
+    one, two = (f.draws["posterior"].to_dataset() for f in (marginal, latent))
+    first = {"coef": one["coef"].values[:, :, 0], "sd": one["sd"].values[:, :, 0]}
+    second = {"coef": two["coef_y"].values, "sd": two["sd_y"].values}
+    if beliefs:
+        terms = list(two["missing_y_term"].values)
+        first["missing_y"] = one["missing_y"].sel(missing_y_term=terms).values
+        second["missing_y"] = two["missing_y"].values
+    agree(first, second)
+
+
+LATENT: dict[str, tuple[str, Callable[[pd.DataFrame], pm.Model], tuple[str, ...], dict[str, dict[str, mk.Prior]]]] = {
+    "two columns": (
+        "Selection, two correlated propensities",
+        latent_models.two_selections,
+        ("coef", "sd", "corr"),
+        {"missing_y": OF_Y, "missing_v": OF_V},
+    ),
+    "dropout": ("Dropout", latent_models.dropout, ("coef", "sd", "corr"), {"dropout": HAZARD}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LATENT)
+def test_marginal_and_latent_cells_give_the_same_posterior(name):
+    known, model, names, indicators = LATENT[name]
+    scenario, names = SCENARIOS[known], (*names, *indicators)
+    frame = mk.simulate(scenario.spec, scenario.nominal, data=predictors(scenario), seed=4)
+    fit = sampled(scenario.spec, frame, 1)
+    ours = fit.draws["posterior"].to_dataset()
+    ours = ours.sel({f"{k}_term": list(terms) for k, terms in indicators.items()})
+    agree(values(ours, *names), values(by_pymc(model(frame), names), *names))
+
+
+OF_BINARY = {"one": raw("normal", -0.5, 0.5), "y": raw("normal", 0.5, 1.0), "z": raw("normal", 0.5, 0.5)}
+
+
+@pytest.mark.slow
+def test_a_binary_outcome_summed_over_and_sampled_has_the_same_posterior():
+    rng, n = np.random.default_rng(5), 150
+    x, z = rng.normal(size=n), rng.normal(size=n)
+    y = (rng.random(n) < 1 / (1 + np.exp(-(0.3 + x)))).astype(float)
+    missing = rng.random(n) < 1 / (1 + np.exp(-(-1.2 + y + 0.5 * z)))
+    frame = pd.DataFrame({"one": 1.0, "x": x, "z": z, "y": np.where(missing, np.nan, y)})
+    spec = mk.Spec(
+        mk.Regression("y ~ 0 + one + x", family="bernoulli", priors={"coef": raw("normal", 0, 1)}),
+        mk.Selection("missing(y) ~ 0 + one + y + z", link="logit", priors=OF_BINARY),
+    )
+    ours = sampled(spec, frame, 1).draws["posterior"].to_dataset().sel(missing_y_term=list(OF_BINARY))
+    with latent_models.bernoulli_selection(frame, OF_BINARY), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = pm.sample(
+            1500, tune=1000, chains=2, cores=1, random_seed=2, progressbar=False, compute_convergence_checks=False
+        )
+    theirs = tree["posterior"].to_dataset()
+    agree(values(ours, "coef_y", "missing_y"), values(theirs, "coef_y", "missing_y"))
+
+
+def test_the_comparison_sees_a_third_of_a_standard_deviation():
+    rng = np.random.default_rng(1)
+    a = rng.normal(size=(2, 1000))
+    agree({"a": a}, {"a": rng.normal(size=(2, 1000))})
+    for moved in (a + 0.33, 1.33 * a):
+        with pytest.raises(AssertionError):
+            agree({"a": a}, {"a": moved})

@@ -154,6 +154,7 @@ def test_bad_input_is_one_line(fit: mk.Fit, tmp_path: Path) -> None:
     for call, error, message in (
         (lambda: mk.report("fit"), SpecError, "report takes a Fit"),  # pyright: ignore[reportArgumentType]
         (lambda: mk.report(fit, there), DataError, "exists and is kept"),
+        (lambda: mk.report(fit, tmp_path / "f.html", analyses=len), SpecError, "are formulas, 'y ~ x', not builtin"),  # pyright: ignore[reportArgumentType]
         (lambda: mk.report(fit, tmp_path), DataError, "is a folder; name a file"),
         (lambda: mk.report(fit, tmp_path / "no" / "r.html"), DataError, "there is no folder"),
         (lambda: mk.report(fit, tmp_path / "a.html", imputations=drawn), DataError, "of another table than the fit"),

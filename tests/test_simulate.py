@@ -50,6 +50,34 @@ CASES: dict[str, tuple[mk.Spec, dict]] = {
         TWO | {"missing_y": [-1.0, 0.4]},
     ),
 }
+CASES |= {
+    "shared random terms, dropout": (
+        mk.Spec(
+            mk.Growth(*WAVES, times=(0, 1, 2, 4), given="x"), mk.SharedParameter("intercept + slope + x", by_wave=())
+        ),
+        GROWTH | {"dropout": {"Intercept": -1.2, "x": 0.3, "intercept": 0.4, "slope": -0.5}},
+    ),
+    "shared random terms, every hole": (
+        mk.Spec(
+            mk.Growth(*WAVES, times=(0, 1, 2, 4), given="x"),
+            mk.SharedParameter("intercept + slope", of="missing", link="logit"),
+        ),
+        GROWTH | {"missing": {f"Intercept[{w}]": -1.0 for w in WAVES} | {"intercept": 0.5, "slope": 0.4}},
+    ),
+    "an earlier indicator": (
+        mk.Spec(PAIR, mk.Selection("missing(v) ~ missing(y) + v"), mk.Selection("missing(y) ~ y + x")),
+        TWO
+        | {
+            "missing_v": {"Intercept": -0.8, "missing(y)": 0.9, "v": 0.3},
+            "missing_y": {"Intercept": -1.0, "x": 0.3, "y": 0.4},
+        },
+    ),
+    "limits": (mk.Spec(PAIR, mk.Limits("y", high=1.5), mk.Limits("v", low=-0.5)), TWO),
+    "limits and selection": (
+        mk.Spec(PAIR, mk.Limits("v", low="z"), mk.Selection("missing(v) ~ v"), mk.Selection("missing(y) ~ y")),
+        TWO | {"missing_v": [-0.8, 0.4], "missing_y": [-1.0, 0.4]},
+    ),
+}
 CASES["dropout"] = (CASES["dropout"][0], AR | {"dropout": HAZARD})
 
 
@@ -81,8 +109,9 @@ def own(spec: mk.Spec, truth: dict) -> dict[str, np.ndarray]:
         made |= {"coef": powers @ made["growth"], "sd": sd, "corr": cov / np.outer(sd, sd)}
     if "lag_corr" in made:
         made["corr"] = made["lag_corr"][0] ** np.abs(np.subtract.outer(range(4), range(4)))
-    if "dropout" in made:
-        made["dropout"] = list(made["dropout"].values())
+    for name, value in made.items():
+        if isinstance(value, dict):
+            made[name] = list(value.values())
     return {k: np.asarray(v, float)[None] for k, v in made.items()}
 
 
@@ -192,11 +221,49 @@ def test_options_that_make_no_rows_are_refused(options, says):
         mk.simulate(*CASES["probit"], **options)
 
 
+def test_limits_hide_what_lies_inside_and_are_empty_where_they_do_not_hold():
+    spec, truth = CASES["limits and selection"]
+    table, complete = mk.simulate(spec, truth, n=2000, seed=1, complete=True)
+    limit, hole = complete["z"], table["v"].isna()
+    inside = complete["v"] >= limit
+    assert hole[inside].all()
+    told = hole & table["z"].notna()
+    assert told.any()
+    assert inside[told].all()
+    by_selection = hole & table["z"].isna()
+    assert by_selection.any()
+    assert inside[by_selection].any()  # and are not told
+    assert table.loc[~hole, "z"].equals(limit[~hole])
+    assert complete.notna().all(axis=None)
+
+
+def test_between_two_columns_of_limits_no_value_is_recorded_beside_its_interval():
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"x": rng.normal(size=500), "y": 0.0, "low": -0.5, "high": rng.uniform(0, 3, 500)})
+    spec = mk.Spec(Y, mk.Limits("y", low="low", high="high"))
+    table = mk.simulate(spec, ONE, data=rows, seed=1)
+    assert 0.1 < table["y"].isna().mean() < 0.9
+    assert table.loc[table["y"].notna(), ["low", "high"]].isna().all(axis=None)
+    mk.em(spec, table)  # fits
+
+
+def test_predictors_drawn_with_the_same_seed_are_not_the_noise():
+    rows = pd.DataFrame({"x": np.random.default_rng(1).normal(size=500)})
+    table = mk.simulate(mk.Spec(Y), ONE, data=rows, seed=1)
+    residual = table["y"] - 2.0 - 0.7 * rows["x"]
+    assert abs(np.corrcoef(residual, rows["x"])[0, 1]) < 4 / np.sqrt(500)
+
+
 def test_what_cannot_be_drawn_is_refused():
-    with pytest.raises(mk.errors.SpecError, match="simulate draws from normal data models"):
-        mk.simulate(mk.Spec(mk.Regression("y ~ x", family="poisson")), {}, n=10)
-    with pytest.raises(mk.errors.SpecError, match="no mechanism is registered for Limits"):
-        mk.simulate(mk.Spec(Y, mk.Limits("y", low=0.0)), ONE, n=10)
+    with pytest.raises(mk.errors.SpecError, match="has no distribution of its own to draw from"):
+        mk.simulate(mk.Spec(mk.MvNormal(*WAVES), mk.PatternMixture(mk.Restriction("CCMV"))), AR, n=10)
+    limited = mk.Spec(Y, mk.Limits("y", high=0.0), mk.Selection("missing(y) ~ y"))
+    with pytest.raises(mk.errors.SpecError, match="holes of 'y' are made by something else than Limits y below 0"):
+        mk.simulate(limited, ONE | {"missing_y": [0, 1]}, n=99)
+    truth = {"coef": np.zeros((4, 1)), "sd": np.ones(4), "corr": np.eye(4), "dropout": [-1.0, 0.5]}
+    shared = mk.Spec(mk.Growth(*WAVES, times=(0, 1, 2, 4)), mk.SharedParameter("slope", by_wave=()))
+    with pytest.raises(mk.errors.SpecError, match="truth has no 'random_sd'"):
+        mk.simulate(shared, truth, n=10)
     with pytest.raises(mk.errors.SpecError, match="does not draw deaths"):
         mk.simulate(mk.Spec(mk.MvNormal(*WAVES), mk.Dropout("current", waves=WAVES, death="died")), AR, n=10)
 

@@ -48,6 +48,7 @@ SPECS = {
         Limits("v", low="from", high="to"),
         Selection("missing(w) ~ missing(y) + w"),
     ),
+    "by arm": Spec(MvNormal("y", "v", "w", given="arm * x", covariance="CSH", by="arm"), MAR()),
     "death": Spec(MvNormal("y", "v"), Dropout("current", waves=("y", "v"), death="died")),
     "all fields": Spec(
         Regression("y ~ x", priors={"coef": Prior("normal", 0, 1e-3), "sd": Prior("half_student_t", 3, 0.1 + 0.2)}),

@@ -38,10 +38,21 @@ def add_data_model(model: DataModel, layout: Layout, scaling: Scaling) -> tuple[
     each = [priors["intercept" if t == "Intercept" else "coef"] for t in layout.terms]
     units = scaling.x_scale[None, :] / scaling.scale[:, None]
     coef = location_scale("coef_z", each, units, dims=("column_name", "term"))
-    sd = positive("sd_z", priors["sd"], 1 / scaling.scale, dims=("column_name",))
+    arms, sds = _by_arm(layout, 1 / scaling.scale)
+    sd = positive("sd_z", priors["sd"], sds, dims=(*arms, "column_name"))
     if p == 1:
-        return coef, (sd**2)[:, None]
-    return coef, Covariance()(sd, 2 * _partial_correlations(p, priors["corr"].values[0]) - 1)
+        return coef, (sd**2)[..., None]
+    share = _partial_correlations(p, priors["corr"].values[0], arms=sds.shape[:-1])
+    if not arms:
+        return coef, Covariance()(sd, 2 * share - 1)
+    return coef, pt.stack([Covariance()(sd[a], 2 * share[a] - 1) for a in range(len(sds))])
+
+
+def _by_arm(layout: Layout, each: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """The dim of arms, if each has a covariance of its own, and numbers of columns for every arm."""
+    if layout.arms is None:
+        return (), each
+    return ("arm",), np.tile(each, (len(layout.arms.labels), 1))
 
 
 def add_structure(structure: Structure, model: DataModel, layout: Layout, scaling: Scaling) -> tuple[Pieces, Any, Any]:
@@ -62,7 +73,8 @@ def add_structure(structure: Structure, model: DataModel, layout: Layout, scalin
         "growth_z" if curve else "coef_z", each, units, dims=("curve" if curve else "column_name", "term")
     )
     ones = 1 / scaling.scale if structure.by_wave else 1 / scaling.scale[:1]
-    dims = ("column_name" if structure.by_wave else "common_sd",)
+    arms, ones = _by_arm(layout, ones)
+    dims = (*arms, "column_name" if structure.by_wave else "common_sd")
     sd = positive("residual_sd_z" if curve else "sd_z", priors["sd"], ones, dims=dims)
     if curve:
         spread = positive("random_sd_z", priors["sd"], 1 / scaling.scale[:rows], dims=("curve",))
@@ -72,19 +84,22 @@ def add_structure(structure: Structure, model: DataModel, layout: Layout, scalin
             shape = Covariance()(spread, 2 * _partial_correlations(rows, priors["corr"].values[0], "random_corr_z") - 1)
     else:
         low = structure.lowest if structure.kind.startswith("CS") else -1.0
-        shape = pm.Uniform("shape_z", low, 1.0, shape=structure.n_shape)
+        shape: Any = pm.Uniform("shape_z", low, 1.0, shape=(*ones.shape[:-1], structure.n_shape))
     pieces = Pieces(mean, shape, sd)
-    return pieces, *structure.moments(pieces, pt)
+    if not arms:
+        return pieces, *structure.moments(pieces, pt)
+    covs = [structure.moments(Pieces(mean, shape[a], sd[a]), pt)[1] for a in range(len(ones))]
+    return pieces, mean, pt.stack(covs)
 
 
-def _partial_correlations(p: int, eta: float, name: str = "partial_corr_z") -> Any:
+def _partial_correlations(p: int, eta: float, name: str = "partial_corr_z", arms: tuple[int, ...] = ()) -> Any:
     """LKJ(eta) as independent partial correlations: (1 + P_ij) / 2 ~ Beta(a, a), a = eta + (p - 2 - j) / 2.
 
     Lewandowski, Kurowicka & Joe (2009), section 2.4.
     """
     columns = np.tril_indices(p, -1)[1]
     a = eta + (p - 2 - columns) / 2
-    return pm.Beta(name, a, a, shape=len(columns))
+    return pm.Beta(name, a, a, shape=(*arms, len(columns)))
 
 
 def add_indicator(

@@ -115,12 +115,10 @@ def _data_model(spec: Spec, standard: Layout, scaling: Scaling) -> tuple[Any, An
     scale: Any = pm.Data("structure_scale", scaling.scale[0])
     back: Any = pm.Data("structure_x_map", scaling.x_map)
     if structure.basis is None:
-        shape = (
-            pieces.shape
-            if not structure.kind.startswith("TOEP")
-            else pt.stack(from_partial(pieces.shape, structure.p)[1:])
-        )
-        pm.Deterministic("lag_corr", shape, dims=("lag",))
+        shape = pieces.shape
+        if structure.kind.startswith("TOEP"):
+            shape = pt.stack(from_partial(shape.T, structure.p)[1:]).T
+        pm.Deterministic("lag_corr", shape, dims=("lag",) if standard.arms is None else ("arm", "lag"))
         return coef, cov, None
     onto: Any = structure.back
     first = np.zeros((len(structure.curve), len(intercept)))
@@ -142,7 +140,10 @@ def _in_own_units(coef: Any, cov: Any, layout: Layout, scaling: Scaling) -> None
     back: Any = pm.Data("x_map", scaling.x_map)
     origin = pm.Data("y_origin", np.where(np.array(layout.terms) == "Intercept", scaling.center[:, None], 0.0))
     pm.Deterministic("coef", scale[:, None] * coef @ back.T + origin, dims=("column_name", "term"))
-    sd = pt.sqrt(pt.diag(cov)) if len(layout.columns) > 1 else pt.sqrt(cov[:, 0])
-    pm.Deterministic("sd", scale * sd, dims=("column_name",))
-    if len(layout.columns) > 1:
-        pm.Deterministic("corr", cov / (sd[:, None] * sd[None, :]), dims=("column_name", "column_name_2"))
+    arms = () if layout.arms is None else ("arm",)
+    p = len(layout.columns)
+    sd = pt.sqrt(cov[..., np.arange(p), np.arange(p)]) if p > 1 else pt.sqrt(cov[..., 0])
+    pm.Deterministic("sd", scale * sd, dims=(*arms, "column_name"))
+    if p > 1:
+        corr = cov / (sd[..., :, None] * sd[..., None, :])
+        pm.Deterministic("corr", corr, dims=(*arms, "column_name", "column_name_2"))

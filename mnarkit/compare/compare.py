@@ -11,13 +11,14 @@ from mnarkit.analyze import Analysis
 from mnarkit.compare.comparison import Comparison
 from mnarkit.compare.entry import Entry, entry, estimates_of
 from mnarkit.compare.shares import shares_of
-from mnarkit.compare.unseen import Groups, MARMeans, distributions_of, mar_means, unseen_of
+from mnarkit.compare.unseen import Groups, MARMeans, distributions_of, mar_means, means_of_draws, unseen_of
 from mnarkit.data import IncompleteData
 from mnarkit.em import EMFit
 from mnarkit.errors import CongenialityWarning, DataError, SpecError
 from mnarkit.explore.columns import read_columns
 from mnarkit.explore.rates import segments_of
 from mnarkit.fit import Fit, checked_seed
+from mnarkit.impute import Imputations
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.spec import Spec
@@ -95,20 +96,19 @@ def compare(
     groups = [Groups(("all",), np.zeros(data.n, dtype=int)), *([_groups(by, data)] if by is not None else [])]
     baseline: dict[Spec, MARMeans | None] = {}
     parts: dict[str, list[pd.DataFrame]] = {"table": [], "unseen": [], "shares": [], "distributions": []}
-    imputations = {}
+    imputations = {one.name: one.imputations(m, seed) for one in entries}
     for one in entries:
+        drawn = imputations[one.name]
         with warnings.catch_warnings():
             if parts["table"]:  # said once
                 warnings.simplefilter("ignore", CongenialityWarning)
-            drawn = one.imputations(m, seed)
             made = estimates_of(one, drawn, estimand, level=level, workers=workers, progress=progress)
         parts["table"].append(made.assign(level=level))
         if one.spec not in baseline:
-            baseline[one.spec] = mar_means(one)
+            baseline[one.spec] = mar_means(one) or _mar_among(entries, one, imputations)
         parts["unseen"] += [unseen_of(one, drawn, by_group, baseline[one.spec]) for by_group in groups]
         parts["shares"] += [shares_of(one, by_group, m, seed) for by_group in groups]
         parts["distributions"].append(distributions_of(one, drawn))
-        imputations |= {one.name: drawn} if drawn is not None else {}
     tables = {name: _together(found) for name, found in parts.items()}
     _check_terms(tables["table"])
     return Comparison(
@@ -116,13 +116,22 @@ def compare(
         **tables,
         stability=_stability(tables["table"]),
         beliefs={e.name: ("; ".join(map(str, e.beliefs)), tuple(b.assumption for b in e.beliefs)) for e in entries},
-        imputations=imputations,
+        imputations={name: drawn for name, drawn in imputations.items() if drawn is not None},
         rows=data.n,
         fingerprint=data.fingerprint(),
         level=level,
         m=m,
         seed=seed,
     )
+
+
+def _mar_among(entries: tuple[Entry, ...], one: Entry, drawn: Mapping[str, Imputations | None]) -> MARMeans | None:
+    """Take the MAR means from a belief of the comparison that is the MAR counterpart, where there is no EM."""
+    for other in entries:
+        imputations = drawn[other.name]
+        if imputations is not None and not other.under and other.spec == one.spec.mar():
+            return means_of_draws(other, imputations)
+    return None
 
 
 def _together(found: list[pd.DataFrame]) -> pd.DataFrame:

@@ -29,8 +29,9 @@ class Comparison:
         A row per assumption and term; see `to_frame`.
     unseen : DataFrame
         `assumption column group holes recorded_mean unseen_mean mc_error mar_mean shift shift_sd`: the implied mean of
-        the unseen values, and its distance from the MAR mean at the maximum of the likelihood, in the column's unit and
-        in residual sd. That distance is the δ of the pattern-mixture model that a belief amounts to.
+        the unseen values, and its distance from the MAR mean in the column's unit and in residual sd: the δ of the
+        pattern-mixture model that a belief amounts to. The MAR mean is that at the maximum of the likelihood; where
+        there is no EM, that of the MAR fit in the comparison, NaN without one.
     shares : DataFrame
         `assumption column group n missing predicted mc_error`: the observed share of holes and the one that a model
         of the indicators predicts from the predictors alone; NaN where the belief has no such model.
@@ -71,7 +72,10 @@ class Comparison:
         DataFrame
             `assumption term estimate std_error ci_low ci_high dof p_value fmi mc_error interval level`.
         """
-        return self.table.copy()
+        made = self.table.copy()
+        drawn = f", m = {self.m}" if self.imputations else ""
+        made.attrs["caption"] = f"{self.estimand}; n = {self.rows:,}{drawn}"
+        return made
 
     def __str__(self) -> str:
         head = (

@@ -10,11 +10,17 @@ from mnarkit.compare.entry import Entry
 from mnarkit.compare.unseen import Groups
 from mnarkit.em import EMFit
 from mnarkit.em.analysis import Analyst
+from mnarkit.factored.fresh import Fresh
+from mnarkit.factored.layout import designs_of as factored_designs
+from mnarkit.factored.layout import lay_out as factored_layout
 from mnarkit.fit import Fit, draw_parameters, stacked_draws
+from mnarkit.formula import parse
 from mnarkit.impute.draw import draw_order
+from mnarkit.impute.factored import parameters_at
 from mnarkit.normal.layout import Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 
@@ -29,8 +35,11 @@ def shares_of(one: Entry, groups: Groups, m: int, seed: int) -> pd.DataFrame:
     y is drawn from the data model for every row, so a prediction does not look at what is recorded; given y the
     probability of a hole is exact. NaN where the belief has no model of the column's holes.
     """
-    told = one.spec.selections and all(isinstance(b, _TOLD) for b in one.spec.selections)
-    predicted = _predicted(one, groups, m, seed) if told else {}
+    beliefs = one.spec.selections
+    told = beliefs and all(isinstance(b, _TOLD) for b in beliefs)
+    told = told and not any(t.holes for b in beliefs if isinstance(b, Selection) for t in parse(b.formula).terms)
+    factored = engine_of(one.spec).name == "factored"
+    predicted = (_of_factors if factored else _predicted)(one, groups, m, seed) if told else {}
     parts = []
     for column in one.spec.model.columns:
         missing = ~one.data.seen(column)
@@ -66,6 +75,21 @@ def _predicted(one: Entry, groups: Groups, m: int, seed: int) -> dict[str, np.nd
     for parameters in _draws(one.fit, layout, m):
         for column, probability in _missing_given_y(parameters, layout, rows, rng).items():
             found.setdefault(column, []).append(groups.mean(probability, everywhere))
+    return {column: np.stack(each) for column, each in found.items()}
+
+
+def _of_factors(one: Entry, groups: Groups, m: int, seed: int) -> dict[str, np.ndarray]:
+    """Predicted shares as `_predicted`, of a factored fit."""
+    assert isinstance(one.fit, Fit)  # there is no EM for factors
+    layout = factored_layout(one.spec, one.data, factored_designs(one.spec, one.data))
+    fresh, draws = Fresh(layout), stacked_draws(one.fit)
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, 1)))
+    everywhere = np.arange(one.data.n)
+    found: dict[str, list[np.ndarray]] = {}
+    for number in draw_order(one.fit.n_draws, m):
+        par = parameters_at(one.fit, layout, draws, number, rng)
+        for j, probability in fresh.missing(fresh.values(par, rng), par).items():
+            found.setdefault(layout.columns[j], []).append(groups.mean(probability, everywhere))
     return {column: np.stack(each) for column, each in found.items()}
 
 

@@ -9,10 +9,11 @@ import pandas as pd
 from mnarkit.compare.entry import Entry
 from mnarkit.em import EMFit, em
 from mnarkit.errors import MnarkitError, MnarkitWarning
+from mnarkit.fit import Fit
 from mnarkit.impute import Imputations
 from mnarkit.spec.events import fitted_table
 
-__all__ = ["Groups", "MARMeans", "distributions_of", "mar_means", "unseen_of"]
+__all__ = ["Groups", "MARMeans", "distributions_of", "mar_means", "means_of_draws", "unseen_of"]
 
 _QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
@@ -37,7 +38,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MARMeans:
-    """E[y | seen] under MAR at the maximum of the likelihood, and the residual sd, by column."""
+    """E[y | seen] under MAR and the residual sd, by column: at the likelihood's maximum, or over posterior draws."""
 
     expected: dict[str, np.ndarray]
     residual_sd: dict[str, float]
@@ -53,10 +54,26 @@ def mar_means(one: Entry) -> MARMeans | None:
             filled = fit.expected()
     except MnarkitError:
         return None
-    sd = np.sqrt(np.diag(fit.cov))
+    sd = np.sqrt(np.diagonal(fit.cov, axis1=-2, axis2=-1))
+    sd = sd if sd.ndim == 1 else np.sqrt(np.mean(sd**2, axis=0))  # over the levels that have a covariance each
     return MARMeans(
         {c: filled[c].to_numpy(dtype=float) for c in fit.columns}, dict(zip(fit.columns, map(float, sd), strict=True))
     )
+
+
+def means_of_draws(one: Entry, imputations: Imputations) -> MARMeans:
+    """Average the imputations of a MAR fit, and its draws of the residual sd of columns that have one."""
+    expected = {}
+    for column, cells in imputations.cells.items():
+        if _is_number(one, column):
+            expected[column] = np.full(one.data.n, np.nan)
+            expected[column][~one.data.seen(column)] = np.asarray(cells, dtype=float).mean(axis=0)
+    assert isinstance(one.fit, Fit)
+    draws = one.fit.draws["posterior"].to_dataset()
+    sd = {c: float(draws[f"sd_{c}"].mean()) for c in expected if f"sd_{c}" in draws}
+    if "sd" in draws:
+        sd |= {c: float(draws["sd"].sel(column_name=c).mean()) for c in expected}
+    return MARMeans(expected, sd)
 
 
 def unseen_of(one: Entry, imputations: Imputations | None, groups: Groups, mar: MARMeans | None) -> pd.DataFrame:

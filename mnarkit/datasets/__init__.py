@@ -8,7 +8,7 @@ from mnarkit.errors import DataError
 
 __all__ = ["DATASETS", "load_dataset"]
 
-DATASETS = ("depression", "wages")
+DATASETS = ("depression", "scores", "wages")
 
 
 def load_dataset(name: str) -> pd.DataFrame:
@@ -16,8 +16,9 @@ def load_dataset(name: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    name : {"depression", "wages"}
+    name : {"depression", "scores", "wages"}
         `depression`: 100 patients in two arms (Proudfoot et al. 2003), a score at four visits, 52 until the last.
+        `scores`: test scores of 935 men (Blackburn & Neumark 1992), their parents' schooling with 78 and 194 holes.
         `wages`: 753 married women in 1975 (Mroz 1987), the wage recorded for the 428 who worked.
 
     Returns

@@ -6,13 +6,14 @@ import pandas as pd
 
 from mnarkit.diagnose.beliefs import carriers, late_amounts
 from mnarkit.diagnose.diagnosis import Diagnosis
-from mnarkit.diagnose.identification import identify
 from mnarkit.diagnose.identified import identification_findings
+from mnarkit.diagnose.identify import identify
 from mnarkit.diagnose.imputed import imputation_findings
 from mnarkit.diagnose.influence import influence_findings, influence_of
 from mnarkit.diagnose.outside import outside_findings
 from mnarkit.diagnose.predicted import predictive_findings
 from mnarkit.diagnose.predictive import predictive_check
+from mnarkit.diagnose.replicate_normal import is_plain
 from mnarkit.diagnose.sampler import sampler_findings
 from mnarkit.diagnose.scalars import scalars_of
 from mnarkit.errors import MnarkitWarning, SpecError
@@ -72,7 +73,7 @@ def diagnose(fit: Fit, *, m: int = 20, pairs: int = 100, seed: int | None = None
         *sampler_findings(fit),
         *imputation_findings(imputations),
         *predictive_findings(predictive, fit.spec),
-        *(outside_findings(fit, imputations) if predictive is not None else ()),
+        *(outside_findings(fit, imputations) if is_plain(fit) else ()),
         *identification_findings(identified, fit),
         *(influence_findings(fit, names, influence) if len(influence) else ()),
     )

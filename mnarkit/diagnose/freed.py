@@ -79,7 +79,7 @@ def _(model: Regression, added: list[str]) -> Regression:
 @_with_terms.register
 def _(model: MvNormal, added: list[str]) -> MvNormal:
     given = _joined(model.given, added)
-    return MvNormal(*model.columns, given=given, covariance=model.covariance, priors=model.priors)
+    return MvNormal(*model.columns, given=given, covariance=model.covariance, by=model.by, priors=model.priors)
 
 
 @_with_terms.register

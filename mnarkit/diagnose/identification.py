@@ -11,14 +11,14 @@ from scipy import stats
 from mnarkit.diagnose.beliefs import Carrier, carriers, late_amounts
 from mnarkit.diagnose.information import point_of, shape_share, standard_errors
 from mnarkit.diagnose.prior_draws import log_prior_of, prior_of
-from mnarkit.diagnose.replicate import is_plain
+from mnarkit.diagnose.replicate_normal import is_plain
 from mnarkit.diagnose.scalars import scalars_of
 from mnarkit.fit import Fit
 from mnarkit.sample.target import Target
 from mnarkit.spec.exclusions import exclusions_of
 from mnarkit.spec.missingness import Heckman
 
-__all__ = ["LABELS", "Identified", "identify"]
+__all__ = ["LABELS", "RELEVANT", "Identified", "Judged", "identify_normal", "labelled", "reads", "relevance", "widths"]
 
 LABELS = (
     "learned given an exclusion",
@@ -31,7 +31,7 @@ _EXCLUSION, _SHAPE, _MIXED, _PRIOR, _RECORDED = LABELS
 _UNMOVED = 0.1  # contraction below which the data have told nothing
 _MOST = 0.5  # share of the information that an exclusion must give to be what told the parameter
 _LITTLE = 0.2  # and below which it is shape alone
-_RELEVANT = 0.01  # level of the test that an excluded column moves what it is said to move
+RELEVANT = 0.01  # level of the test that an excluded column moves what it is said to move
 _TIED = 0.1  # share of a parameter's posterior variance that goes with one of the belief
 _PRIOR_DRAWS = 4000
 
@@ -59,8 +59,8 @@ class Identified:
     weak: dict[str, tuple[str, ...]]
 
 
-def identify(fit: Fit, *, seed: int) -> Identified | None:
-    """Label every parameter of a fit of the extended normal; None for other engines.
+def identify_normal(fit: Fit, *, seed: int) -> Identified | None:
+    """Label every parameter of a fit of the extended normal; None for beliefs that are not plain.
 
     References
     ----------
@@ -73,13 +73,13 @@ def identify(fit: Fit, *, seed: int) -> Identified | None:
     posterior = scalars_of(fit.draws["posterior"].to_dataset())
     prior = prior_of(target, _PRIOR_DRAWS, seed)
     before = scalars_of(prior)
-    rows = [_widths(name, draws, before[name]) for name, draws in posterior.items() if name in before]
+    rows = [widths(name, draws, before[name]) for name, draws in posterior.items() if name in before]
     table = pd.DataFrame(rows)
     table = table.join(_sensitivities(fit, posterior, table["parameter"].tolist()))
     point = point_of(fit)
     errors = standard_errors(fit, point)
     table["ml_std_error"] = [errors.get(_ml_name(name), np.nan) for name in table["parameter"]]
-    judged = _Judged({}, {}, {})
+    judged = Judged({}, {}, {})
     for carrier in carriers(fit.spec, fit.data):
         if carrier.name in posterior:
             _judge(fit, carrier, table, shape_share(fit, point, carrier), judged)
@@ -87,17 +87,19 @@ def identify(fit: Fit, *, seed: int) -> Identified | None:
         if name in posterior:
             judged.shares[name] = _amount(fit, table, name) if inside else (0.0, 0.0)
             judged.columns[name] = tuple(c for c in fit.spec.model.columns if c not in name) if inside else ()
-    return Identified(_labelled(table, posterior, judged), prior, judged.weak)
+    return Identified(labelled(table, posterior, judged), prior, judged.weak)
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class Judged:
+    """What told each parameter of the belief, as it is found."""
+
     shares: dict[str, tuple[float, float]]  # from exclusions, from shape
     columns: dict[str, tuple[str, ...]]
     weak: dict[str, tuple[str, ...]]
 
 
-def _widths(name: str, draws: np.ndarray, before: np.ndarray) -> dict[str, object]:
+def widths(name: str, draws: np.ndarray, before: np.ndarray) -> dict[str, object]:
     """Posterior beside prior; spreads of the prior by its quartiles, which every prior has."""
     low, high = np.quantile(before, [0.25, 0.75])
     spread = (high - low) / 1.349
@@ -142,12 +144,12 @@ def _ml_name(name: str) -> str:
     return f"rho({column})" if kind == "rho" else f"dropout ~ {rest}"
 
 
-def _judge(fit: Fit, carrier: Carrier, table: pd.DataFrame, shape: float, judged: _Judged) -> None:
+def _judge(fit: Fit, carrier: Carrier, table: pd.DataFrame, shape: float, judged: Judged) -> None:
     """Share a parameter of the belief out among prior, exclusions and shape."""
     known = _contraction(table, carrier.name)
-    relevance = _relevance(fit, carrier)
-    strong = tuple(c for c, p in relevance.items() if p < _RELEVANT)
-    judged.weak[carrier.name] = tuple(c for c in relevance if c not in strong)
+    moved = relevance(fit, carrier)
+    strong = tuple(c for c, p in moved.items() if p < RELEVANT)
+    judged.weak[carrier.name] = tuple(c for c in moved if c not in strong)
     from_shape = known * (1.0 if not strong else shape if np.isfinite(shape) else 0.5)
     judged.shares[carrier.name] = known - from_shape, from_shape
     judged.columns[carrier.name] = strong
@@ -157,7 +159,7 @@ def _contraction(table: pd.DataFrame, name: str) -> float:
     return float(table["contraction"].to_numpy()[table["parameter"].tolist().index(name)])
 
 
-def _relevance(fit: Fit, carrier: Carrier) -> dict[str, float]:
+def relevance(fit: Fit, carrier: Carrier) -> dict[str, float]:
     """p-value, by declared exclusion, of its moving what it is said to move (Wald, from the posterior)."""
     belief = fit.spec.selections[carrier.position]
     left = exclusions_of(belief, fit.spec.model)  # type: ignore[arg-type]
@@ -172,22 +174,25 @@ def _relevance(fit: Fit, carrier: Carrier) -> dict[str, float]:
         if name in fit.spec.model.columns:
             made[name] = _correlated(posterior, column, name)
         else:
-            made[name] = _wald(posterior["coef"].sel(column_name=column), "term", name)
+            own = f"coef_{column}" in posterior  # of a factored fit
+            values = posterior[f"coef_{column}"] if own else posterior["coef"].sel(column_name=column)
+            made[name] = _wald(values, f"{column}_term" if own else "term", name)
     return made
 
 
 def _wald(values: xr.DataArray, dim: str, column: str) -> float:
     """p-value of all terms that read a column being 0."""
-    terms = [t for t in values[dim].values.tolist() if _reads(str(t), column)]
-    draws = values.sel({dim: terms}).transpose("chain", "draw", dim).values.reshape(-1, len(terms))
+    terms = [t for t in values[dim].values.tolist() if reads(str(t), column)]
+    each = values.sel({dim: terms}).transpose("chain", "draw", ...).values
+    draws = each.reshape(each.shape[0] * each.shape[1], -1)
     if not terms or np.ptp(draws) == 0:
         return 0.0 if terms else 1.0
     cov = np.atleast_2d(np.cov(draws.T))
     mean = draws.mean(axis=0)
-    return float(stats.chi2.sf(mean @ np.linalg.lstsq(cov, mean)[0], len(terms)))
+    return float(stats.chi2.sf(mean @ np.linalg.lstsq(cov, mean)[0], draws.shape[1]))
 
 
-def _reads(term: str, column: str) -> bool:
+def reads(term: str, column: str) -> bool:
     """Whether a term of a design, `x`, `x[T.b]`, `log(x)`, `x:z`, reads a column."""
     at = term.find(column)
     while at >= 0:
@@ -199,9 +204,10 @@ def _reads(term: str, column: str) -> bool:
 
 
 def _correlated(posterior: xr.Dataset, column: str, other: str) -> float:
-    values = posterior["corr"].sel(column_name=column, column_name_2=other).values
-    z = np.arctanh(np.clip(values, -0.999999, 0.999999))
-    return float(2 * stats.norm.sf(abs(z.mean()) / max(float(z.std()), 1e-12)))
+    values = posterior["corr"].sel(column_name=column, column_name_2=other).transpose("chain", "draw", ...).values
+    z = np.arctanh(np.clip(values.reshape(*values.shape[:2], -1), -0.999999, 0.999999))
+    each = 2 * stats.norm.sf(np.abs(z.mean(axis=(0, 1))) / np.maximum(z.std(axis=(0, 1)), 1e-12))
+    return min(1.0, float(each.min()) * len(each))
 
 
 def _amount(fit: Fit, table: pd.DataFrame, name: str) -> tuple[float, float]:
@@ -210,7 +216,8 @@ def _amount(fit: Fit, table: pd.DataFrame, name: str) -> tuple[float, float]:
     return (known, 0.0) if len(fit.spec.model.columns) > 1 else (0.0, 0.0)
 
 
-def _labelled(table: pd.DataFrame, posterior: dict[str, np.ndarray], judged: _Judged) -> pd.DataFrame:
+def labelled(table: pd.DataFrame, posterior: dict[str, np.ndarray], judged: Judged) -> pd.DataFrame:
+    """Give every parameter its label; one that goes with a parameter of the belief takes that one's."""
     labels, through, shares, columns = [], [], [], []
     mine = {name: _label(*share) for name, share in judged.shares.items()}
     for row in table.itertuples():

@@ -9,6 +9,7 @@ from mnarkit.diagnose.finding import Finding
 from mnarkit.diagnose.identification import LABELS, Identified
 from mnarkit.fit import Fit
 from mnarkit.spec.check import identification
+from mnarkit.spec.engine import engine_of
 
 __all__ = ["identification_findings"]
 
@@ -21,25 +22,33 @@ def identification_findings(found: Identified | None, fit: Fit) -> tuple[Finding
     """A finding for each parameter of the belief, for its equation, and for each label of the others."""
     rests = [Finding("identification", "formulas", "", float("nan"), said) for said in identification(fit.spec)]
     if found is None:
-        said = "not a model of the extended normal: priors and information were not compared with the posterior"
+        said = "priors and posterior are not compared for a model with these beliefs or terms"
         return (*rests, Finding("identification", "parameters", "", float("nan"), said))
     table = found.table
     own = table[table["from_shape"].notna()]
-    lines = [_own(row, found) for _, row in own.iterrows()]
-    lines += [_equation(fit, c.name) for c in carriers(fit.spec, fit.data) if c.name in set(own["parameter"])]
+    factored = engine_of(fit.spec).name == "factored"
+    lines = [_own(row, found, factored) for _, row in own.iterrows()]
+    if not factored:
+        lines += [_equation(fit, c.name) for c in carriers(fit.spec, fit.data) if c.name in set(own["parameter"])]
     others = table[table["from_shape"].isna()]
     lines += [_group(label, others[others["label"] == label], fit) for label in LABELS if label in set(others["label"])]
-    return (*rests, *lines, *_agreement(table), *_sensitive(table))
+    return (*rests, *lines, *(() if factored else _agreement(table)), *_sensitive(table))
 
 
-def _own(row: pd.Series, found: Identified) -> Finding:
+def _own(row: pd.Series, found: Identified, factored: bool) -> Finding:
     name, label = str(row["parameter"]), str(row["label"])
-    shares = f"prior {100 * (1 - row['from_exclusion'] - row['from_shape']):.0f} %"
-    shares += f", exclusions {100 * row['from_exclusion']:.0f} %, shape {100 * row['from_shape']:.0f} %"
+    prior = 100 * (1 - row["from_exclusion"] - row["from_shape"])
+    shares = f"prior {prior:.0f} %"
+    shares += (
+        "" if factored else f", exclusions {100 * row['from_exclusion']:.0f} %, shape {100 * row['from_shape']:.0f} %"
+    )
     said = {
         _EXCLUSION: f"{row['columns']}; that it moves one thing and not the other cannot be tested",
-        _SHAPE: "normality and the link alone tell it, which the data can hardly check",
-        _MIXED: f"no one source tells most of it{'; exclusions: ' + row['columns'] if row['columns'] else ''}",
+        _SHAPE: f"{'the family' if factored else 'normality'} and the link alone tell it, which the data can hardly "
+        "check",
+        _MIXED: f"how much exclusions ({row['columns']}) tell and how much shape is not computed for this model"
+        if factored
+        else f"no one source tells most of it{'; exclusions: ' + row['columns'] if row['columns'] else ''}",
         _PRIOR: "the data do not tell it: the posterior is what was declared",
     }.get(label, "")
     weak = found.weak.get(name, ())

@@ -1,6 +1,7 @@
 """Imputed values beside recorded ones, by column and by pattern of holes."""
 
 import numpy as np
+import pandas as pd
 
 from mnarkit.data import IncompleteData
 from mnarkit.diagnose.finding import Finding
@@ -21,7 +22,8 @@ def imputation_findings(imputations: Imputations) -> tuple[Finding, ...]:
     for column in imputations.cells:
         cells = imputations.cells[column]
         if cells.shape[1] and imputations.data.seen(column).any():
-            found += _column(imputations, column, cells)
+            numbers = pd.api.types.is_numeric_dtype(imputations.data.frame[column].dtype)
+            found += (_column if numbers else _levels)(imputations, column, cells)
     return tuple(found)
 
 
@@ -36,6 +38,25 @@ def _column(imputations: Imputations, column: str, cells: np.ndarray) -> list[Fi
         _spread(column, cells, sd),
         _information(column, values, cells),
     ]
+
+
+def _levels(imputations: Imputations, column: str, cells: np.ndarray) -> list[Finding]:
+    """Share of each level among the imputed and the recorded values, and the FMI of its share of all rows."""
+    recorded = imputations.data.frame[column].astype(object)
+    seen = imputations.data.seen(column)
+    names = recorded[seen].value_counts()
+    made = []
+    for level in names.index[:_PATTERNS]:
+        inside = (cells == level).mean(axis=1)
+        among = float((recorded[seen] == level).mean())
+        said = f"{100 * inside.mean():.1f} % of the imputed, {100 * among:.1f} % of the recorded values"
+        said += ": that is what predictors and belief say, not a fault"
+        what = f"{column} = {level} (n = {cells.shape[1]:,})"
+        gap = float(inside.mean()) - among
+        made.append(Finding("imputations", what, "imputed minus recorded share", gap, said))
+        values = np.where(seen, (recorded == level).to_numpy(dtype=float), np.nan)
+        made.append(_information(f"{column} = {level}", values, (cells == level).astype(float)))
+    return made
 
 
 def _distances(
@@ -84,8 +105,8 @@ def _range(column: str, cells: np.ndarray, recorded: np.ndarray) -> Finding:
 
 
 def _signs(column: str, cells: np.ndarray, recorded: np.ndarray) -> list[Finding]:
-    if recorded.min() < 0:
-        return []
+    if recorded.min() < 0 or (np.array_equal(recorded, np.round(recorded)) and not (cells < 0).any()):
+        return []  # counts and 0/1 are drawn as such
     share = float((cells < 0).mean())
     bad = share > _IMPOSSIBLE
     said = f"{100 * share:.1f} % of the imputed values are negative, no recorded one is"

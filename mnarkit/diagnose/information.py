@@ -53,8 +53,8 @@ def point_of(fit: Fit) -> Point:
 
 def _mean_covariance(draws: dict[str, np.ndarray]) -> np.ndarray:
     sd = draws["sd"]
-    corr = draws.get("corr", np.ones((len(sd), 1, 1)))
-    return (corr * sd[:, :, None] * sd[:, None, :]).mean(axis=0)
+    corr = draws.get("corr", np.ones((1, 1)))
+    return (corr * sd[..., :, None] * sd[..., None, :]).mean(axis=0)
 
 
 def _theta(objective: Objective, point: Point) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from mnarkit.diagnose.finding import Finding
-from mnarkit.diagnose.replicate import hidden_holes
+from mnarkit.diagnose.replicate_normal import hidden_holes
 from mnarkit.diagnose.segments import Segments, segments_of
 from mnarkit.fit import Fit
 from mnarkit.formula import design

@@ -1,12 +1,15 @@
 """What the replicated tables say, in findings."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 from mnarkit.diagnose.finding import Finding
 from mnarkit.diagnose.predictive import Predictive
-from mnarkit.formula import parse
+from mnarkit.formula import Term, parse
 from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.engine import regressions_of
 from mnarkit.spec.spec import Spec
 
 __all__ = ["predictive_findings"]
@@ -17,7 +20,7 @@ _SHOWN = 8  # alarms that are written out, the strongest first
 def predictive_findings(found: Predictive | None, spec: Spec) -> tuple[Finding, ...]:
     """One finding over all statistics, then those that stand out, and what was not looked at."""
     if found is None:
-        said = "this model has no replicated tables yet: what it predicts was not compared with the data"
+        said = "no tables are drawn from a model with these beliefs: what it predicts was not compared with the data"
         return (Finding("predictive", "replicated tables", "", float("nan"), said),)
     table = found.table
     tested, alarms = table[table["tested"]], table[table["alarm"]]
@@ -55,7 +58,13 @@ def _together(found: Predictive, tested: pd.DataFrame) -> Finding:
 
 
 def _scope(found: Predictive, spec: Spec) -> list[Finding]:
-    said = []
+    said, own = [], []
+    if found.chain is not None:
+        text = (
+            "the chains disagree, so each was judged by itself; shown is that which looks most like this table, "
+            f"chain {found.chain}"
+        )
+        own.append(Finding("predictive", "chains", "", float("nan"), text))
     modelled = {c for b in spec.selections for c in (b.waves[1:] if isinstance(b, Dropout) else b.columns)}
     ignorable = [c for c in spec.model.columns if c not in modelled]
     if ignorable:
@@ -70,7 +79,7 @@ def _scope(found: Predictive, spec: Spec) -> list[Finding]:
         )
     if found.left_out:
         said.append(f"{found.left_out} more fully seen columns were not cut into segments")
-    return [Finding("predictive", "not looked at", "", float("nan"), text) for text in said]
+    return [*own, *(Finding("predictive", "not looked at", "", float("nan"), text) for text in said)]
 
 
 def _name(row: pd.Series) -> str:
@@ -96,17 +105,25 @@ def _advice(row: pd.Series, spec: Spec) -> str:
             return f"{by} moves what is missing in another way than the formula says: a curve, or an interaction"
         return "the holes of several columns go together in another way than the model says"
     if "residual" in row["statistic"]:
-        return (
-            "the residuals are not normal: transform the column, or take another family; a belief that rests on the "
-            "normal shape falls with it"
-        )
+        return _shape(row, spec)
     if row["statistic"] == "correlation":
         return "the columns go together in another way than the model says"
-    data_model = {c for t in spec.model.predictors.terms for c in t.columns}
-    known = row["by"] in data_model
+    known = row["by"] in {c for t in _predictors(spec) for c in t.columns}
     if row["statistic"] == "sd":
-        return f"the residual sd differs with {row['by']}"
+        return f"the spread differs with {row['by']} in another way than the model says"
     return f"{row['by']} moves the values {'in a curve' if known else 'and is not in the data model: add it'}"
+
+
+def _shape(row: pd.Series, spec: Spec) -> str:
+    family = next((r.family for r in regressions_of(spec) if r.columns[0] == row["column"]), "normal")
+    said = "the residuals are not normal" if family == "normal" else f"what is left is not as {family} values are"
+    return f"{said}: transform the column, or take another family; a belief that rests on the shape falls with it"
+
+
+def _predictors(spec: Spec) -> Iterator[Term]:
+    regressions = regressions_of(spec)
+    for formula in [r.predictors for r in regressions] or [spec.model.predictors]:
+        yield from formula.terms
 
 
 def _columns(belief: object) -> set[str]:

@@ -23,6 +23,7 @@ __all__ = ["Predictive", "predictive_check"]
 
 _USED_UP = 0.8  # Var(ε | table) / Var(T | θ) beyond which too little is left to test
 _KEPT = 20  # replicated tables kept for the figure
+_APART = 1.1  # R-hat beyond which chains are judged one by one
 _LEVEL = 0.05  # of a false alarm over all statistics together
 
 
@@ -40,22 +41,29 @@ class Predictive:
         Of the largest |z| over all that was tested; the |z| beyond which a statistic is an alarm.
     recorded : tuple of (n, p) arrays
         Some replicated tables, NaN where missing.
+    columns : tuple of str
+        Their names: the modelled columns, those of unordered levels as one of 0 and 1 for each level but the first.
     completed : (n, p) array
         The table as it was compared: NaN where the spec models the hole.
     pairs, left_out : int, int
         Pairs of posterior draws, and fully seen columns that were not looked at, being too many.
     deciding : tuple of str
         Columns that were not looked at because they say that a value is missing.
+    chain : int or None
+        Where chains disagree (R-hat above 1.1), each is judged by itself, and this is the one that looks most like the
+        table: if one mode is the truth, its chain raises a false alarm as rarely as all chains would.
     """
 
     table: pd.DataFrame
     p_value: float
     threshold: float
     recorded: tuple[np.ndarray, ...]
+    columns: tuple[str, ...]
     completed: np.ndarray
     pairs: int
     left_out: int
     deciding: tuple[str, ...]
+    chain: int | None = None
 
 
 def predictive_check(fit: Fit, *, pairs: int, seed: int) -> Predictive | None:
@@ -68,22 +76,50 @@ def predictive_check(fit: Fit, *, pairs: int, seed: int) -> Predictive | None:
     Robins, J., van der Vaart, A. & Ventura, V. (2000). Asymptotic distribution of P values in composite null models.
     JASA 95, 1143-1156, section 3: the variance that estimation uses up.
     """
-    replicator = replicator_of(fit.spec.model, fit)
+    replicator = replicator_of(fit)
     if replicator is None:
         return None
-    order = draw_order(fit.n_draws, 2 * pairs)
-    pairs = len(order) // 2
-    numbers = np.array(order[: 2 * pairs]).reshape(pairs, 2)
+    groups = _pairs(fit, pairs)
     segments = segments_of(fit.spec, fit.data)
-    first = replicator.completed(int(numbers[0, 0]), _stream(seed, 0, 0))
-    statistics = Statistics.of(fit.spec.model.columns, replicator.x, replicator.modelled, segments, first)
-    completed, replicated, kept = _evaluate(replicator, statistics, numbers, seed)
-    table, p_value, threshold = _judge(completed, replicated, statistics.names)
+    first = replicator.completed(int(groups[0][0, 0]), _stream(seed, 0, 0))
+    statistics = Statistics.of(replicator.columns, replicator.x, replicator.modelled, segments, first)
+    judged = []
+    for numbers in groups:
+        completed, replicated, kept = _evaluate(replicator, statistics, numbers, seed)
+        judged.append((*_judge(completed, replicated, statistics.names), kept))
+    best = int(np.argmax([np.inf if np.isnan(p) else p for _, p, _, _ in judged]))
+    table, p_value, threshold, kept = judged[best]
     sizes = dict(zip(segments.labels, segments.rows.sum(axis=0).astype(int), strict=True))
     by = dict(zip(segments.labels, segments.columns, strict=True))
     table.insert(3, "by", [by.get(label, "") for label in table["segment"]])
     table.insert(5, "n", [sizes.get(label, len(first)) for label in table["segment"]])
-    return Predictive(table, p_value, threshold, tuple(kept), first, pairs, segments.left_out, segments.deciding)
+    return Predictive(
+        table,
+        p_value,
+        threshold,
+        tuple(kept),
+        replicator.columns,
+        first,
+        len(groups[best]),
+        segments.left_out,
+        segments.deciding,
+        best if len(groups) > 1 else None,
+    )
+
+
+def _pairs(fit: Fit, pairs: int) -> list[np.ndarray]:
+    """Numbers of the draws, (pairs, 2): of all chains together, or of each where they sit in modes of their own.
+
+    The distance between two modes would pass for variance that the fit has used up.
+    """
+    sizes = fit.draws["posterior"].sizes
+    apart = fit.draws.attrs.get("rhat_max", 1.0) > _APART
+    chains, each = (sizes["chain"], sizes["draw"]) if apart else (1, fit.n_draws)
+    made = []
+    for chain in range(chains):
+        order = np.array(draw_order(each, 2 * pairs)) + chain * each
+        made.append(order[: 2 * (len(order) // 2)].reshape(-1, 2))
+    return made
 
 
 def _stream(seed: int, pair: int, which: int) -> np.random.Generator:

@@ -49,10 +49,10 @@ def log_prior_of(fit: Fit) -> np.ndarray | None:
     made = stats["lp"].transpose("chain", "draw").values - loglik
     if "growth" in posterior or "lag_corr" in posterior:
         return made
-    made = made - np.log(posterior["sd"].transpose("chain", "draw", ...).values).sum(axis=2)
+    made = made - np.log(posterior["sd"].transpose("chain", "draw", ...).values.reshape(*made.shape, -1)).sum(axis=2)
     if "corr" in posterior:
         flat = posterior["corr"].transpose("chain", "draw", ...).values
         p = flat.shape[-1]
         each = np.array([partial_correlations(c) for c in flat.reshape(-1, p, p)])
-        made = made - np.log((1 - each**2) / 4).sum(axis=1).reshape(made.shape)
+        made = made - np.log((1 - each**2) / 4).reshape(*made.shape, -1).sum(axis=2)
     return made

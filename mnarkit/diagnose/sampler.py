@@ -24,6 +24,9 @@ def sampler_findings(fit: Fit) -> tuple[Finding, ...]:
     localization: an improved R-hat. Bayesian Analysis 16, 667-718, sections 3-4.
     Betancourt, M. (2018). A conceptual introduction to Hamiltonian Monte Carlo. arXiv:1701.02434, section 6.1.
     """
+    if fit.spec.restriction is not None:
+        said = "drawn exactly, one independent of the other: there are no chains that could disagree"
+        return (Finding("sampler", "independent draws", "draws", fit.n_draws, said),)
     named = scalars_of(fit.draws["posterior"].to_dataset())
     draws = xr.Dataset({name: (("chain", "draw"), values) for name, values in named.items()})
     chains = draws.sizes["chain"]

@@ -24,7 +24,7 @@ def scalars_of(posterior: xr.Dataset) -> dict[str, np.ndarray]:
         inner = [d for d in variable.dims if d not in ("chain", "draw")]
         values = variable.transpose("chain", "draw", *inner).values
         for at in itertools.product(*(range(variable.sizes[d]) for d in inner)):
-            if name in _SYMMETRIC and at[0] <= at[1]:
+            if name in _SYMMETRIC and at[-2] <= at[-1]:
                 continue
             one = values[(slice(None), slice(None), *at)].astype(float)
             if np.ptp(one) > 0:

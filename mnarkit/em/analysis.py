@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mnarkit.data import IncompleteData
-from mnarkit.em.names import IndicatorEstimate
+from mnarkit.em.names import IndicatorEstimate, unpack_cov
 from mnarkit.errors import DataError, FormulaError
 from mnarkit.formula import design, parse
 from mnarkit.normal.amounts import move
@@ -75,9 +75,9 @@ class Analyst:
     def parameters(self, theta: np.ndarray) -> Parameters:
         """Name the parts of a vector of parameters; amounts are those declared."""
         p, q = len(self.layout.columns), len(self.layout.terms)
-        at = p * q + p * (p + 1) // 2
-        cov = np.zeros((p, p))
-        cov[np.tril_indices(p)] = theta[p * q : at]
+        arms = 0 if self.layout.arms is None else len(self.layout.arms.labels)
+        at = p * q + max(arms, 1) * (p * (p + 1) // 2)
+        cov = unpack_cov(theta[p * q : at], p, arms)
         coefs, rho = [], []
         for one, has_rho in zip(self.layout.indicators, self.with_rho, strict=True):
             coefs.append(theta[at : at + len(one.terms)])
@@ -87,7 +87,7 @@ class Analyst:
         inside = tuple(centre(a.declared) for a in self.layout.model_amounts)
         structure = self.layout.structure
         random = None if structure is None else structure.random_of(theta[at:], q)
-        return Parameters(theta[: p * q].reshape(p, q), cov + np.tril(cov, -1).T, coefs, rho, inside, random)
+        return Parameters(theta[: p * q].reshape(p, q), cov, coefs, rho, inside, random)
 
     def predicted(self, theta: np.ndarray) -> np.ndarray:
         """E[y | seen, r] with late amounts added, (n, p)."""
@@ -177,15 +177,16 @@ class Analyst:
         M = ∂P Bx/∂θ; the cross terms follow from ∂E[ŷ]/∂θ = E[∂ŷ/∂θ] + E[ŷ score'].
         """
         known = np.where(given, self.layout.y, np.nan)
+        arm = None if self.layout.arms is None else self.layout.arms.code
 
         def fitted(theta: np.ndarray) -> np.ndarray:
             at = self.parameters(theta)
-            return conditional_mean(known, self.layout.x @ at.coef.T, at.cov)[0][:, j]
+            return conditional_mean(known, self.layout.x @ at.coef.T, at.cov, arm)[0][:, j]
 
         at = self.parameters(self.theta)
         mean = self.layout.x @ at.coef.T
-        unseen = conditional_mean(self.layout.y, mean, at.cov)[1][:, j]
-        around = conditional_mean(known, mean, at.cov)[1][:, j]
+        unseen = conditional_mean(self.layout.y, mean, at.cov, arm)[1][:, j]
+        around = conditional_mean(known, mean, at.cov, arm)[1][:, j]
         spread = around - unseen + (fitted(self.theta) - x @ estimate) ** 2
         inverse = self.covariance()
         own = self._slopes(lambda theta: hat @ self.predicted(theta)[:, j], inverse)
@@ -231,6 +232,11 @@ class Analyst:
                 f"{' + '.join(sorted(needed))}; refit with mk.MvNormal(..., given=...) for others"
             )
         j, k = columns.index(parsed.response), [columns.index(c) for c in modelled]
+        if self.layout.arms is not None and k:
+            raise FormulaError(
+                f"{formula!r}: with by={self.layout.arms.column!r} the slopes on modelled columns differ from level to "
+                "level; fit without by=, or one level"
+            )
 
         def values(theta: np.ndarray) -> np.ndarray:
             at = self.parameters(theta)

@@ -29,7 +29,7 @@ def write(fit: Any, folder: Path) -> Path:
     """Write a fit into a folder, made if absent."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "spec.yaml").write_text(fit.spec.to_yaml(), encoding="utf-8")
-    about = {name: getattr(fit, name) for name in ("columns", "terms", *_SCALARS)}
+    about = {name: getattr(fit, name) for name in ("columns", "terms", "arms", *_SCALARS)}
     about["start"] = {str(k): float(v) for k, v in fit.start.items()}
     about["indicators"] = [
         {"name": i.name, "terms": i.terms, "rho": i.rho, "between": i.between} for i in fit.indicators
@@ -81,6 +81,7 @@ def read(folder: Path, curvature: Callable[[Moments, Penalty, np.ndarray], Any])
     return {
         **made,
         "notes": tuple(made["notes"]),
+        "arms": tuple(about.get("arms", ())),
         "spec": read_spec(folder / "spec.yaml"),
         "data": _table(folder, about) if "fingerprint" in about else None,
         "columns": columns,

@@ -45,7 +45,8 @@ class EMFit:
     columns, terms : tuple of str
         The modelled columns and the terms of their predictors.
     coef, cov : (p, q), (p, p) arrays
-        Regression coefficients (a row per modelled column) and residual covariance (divisor n), in the columns' units.
+        Regression coefficients (a row per modelled column) and residual covariance (divisor n), in the columns' units;
+        with `MvNormal(by=)` one for each level, (levels, p, p).
     indicators : tuple of IndicatorEstimate
         Coefficients of each modelled indicator and, in a Heckman model, ρ.
     loglik : float
@@ -71,6 +72,8 @@ class EMFit:
         What a reader must know: columns left out, a boundary, another mode, amounts held.
     curvature : Curvature, (k, k) array or None
         What standard errors are computed from; the array is the covariance of `params`.
+    arms : tuple of str
+        The levels that have a covariance each, in the order of `cov`.
     """
 
     spec: Spec
@@ -94,11 +97,12 @@ class EMFit:
     modes: pd.DataFrame
     notes: tuple[str, ...]
     curvature: Curvature | np.ndarray | None
+    arms: tuple[str, ...] = ()
 
     @property
     def params(self) -> pd.Series:
         """Every estimate by name: `lwage ~ educ`, `cov(y1, y2)`, `missing(y) ~ z`, `rho(y)`."""
-        names = [*coef_names(self.columns, self.terms), *cov_names(self.columns)]
+        names = [*coef_names(self.columns, self.terms), *cov_names(self.columns, self.arms)]
         values, more = pack_named(self.coef, self.cov, self.indicators)
         return pd.Series(values, index=[*names, *more], name="estimate")
 
@@ -158,7 +162,13 @@ class EMFit:
         plain = self.terms == ("Intercept",)
         kinds = [*(["MEAN"] if plain else ["COEF"] * len(self.terms)), *(["COV"] * len(self.columns))]
         named = [*([""] if plain else self.terms), *self.columns]
-        numbers = pd.DataFrame(np.vstack([self.coef.T, self.cov]), columns=list(self.columns))
+        if self.arms:
+            kinds, named = kinds[: len(self.coef.T)], named[: len(self.coef.T)]
+            kinds += ["COV"] * len(self.columns) * len(self.arms)
+            named += [f"{column}[{arm}]" for arm in self.arms for column in self.columns]
+        numbers = pd.DataFrame(
+            np.vstack([self.coef.T, self.cov.reshape(-1, len(self.columns))]), columns=list(self.columns)
+        )
         return pd.concat([pd.DataFrame({"_TYPE_": kinds, "_NAME_": named}), numbers], axis=1)
 
     def transform(self, function: Callable[[pd.Series], Mapping[str, float]]) -> pd.DataFrame:

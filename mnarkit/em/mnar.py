@@ -12,7 +12,7 @@ from mnarkit.em.ascent import climb, polish
 from mnarkit.em.fit import EMFit
 from mnarkit.em.loop import Criterion, Path, iterate
 from mnarkit.em.modes import APART, documented_start, find_modes
-from mnarkit.em.names import IndicatorEstimate, finite_values
+from mnarkit.em.names import IndicatorEstimate, finite_values, unpack_cov
 from mnarkit.em.normal import mar_start
 from mnarkit.em.objective import Objective
 from mnarkit.em.selection import selection_map
@@ -82,7 +82,7 @@ def mnar_fit(spec: Spec, data: IncompleteData, start: Any, settings: Settings) -
 def _ascend(spec: Spec, objective: Objective, theta: np.ndarray, settings: Settings) -> Path:
     plain = all(isinstance(b, Selection) for b in spec.selections) and spec.selections
     together = objective.rows.together  # EM's moments are those of one sign at a time
-    if not plain or objective.amounts or together or spec.limits:
+    if not plain or objective.amounts or together or spec.limits or objective.arms:
         return climb(objective, theta, max_iter=settings.max_iter, watch=settings.watch)
     path = iterate(
         selection_map(objective),
@@ -114,6 +114,8 @@ def _began(spec: Spec, data: IncompleteData, objective: Objective, start: Any) -
             f"the data determine one of {', '.join(map(repr, moments.columns))} by the others where they are seen "
             "together; leave it out (mk.em(spec.mar(), df) names it)"
         )
+    if objective.arms:
+        point = point[0], np.stack([point[1]] * len(objective.arms))
     return documented_start(objective, point)
 
 
@@ -127,19 +129,17 @@ def _named(objective: Objective, values: Mapping[str, float] | pd.Series) -> Par
             f"{f'{missing[0]!r} is missing' if missing else f'{odd[0]!r} is none of them'}"
         )
     vector = finite_values(given, names)
-    (p, q), at = objective.shape, 0
-    coef, at = vector[: p * q].reshape(p, q), p * q
-    cov = np.zeros((p, p))
-    cov[np.tril_indices(p)] = vector[at : at + p * (p + 1) // 2]
-    at += p * (p + 1) // 2
+    (p, q), arms = objective.shape, len(objective.arms)
+    coef, at = vector[: p * q].reshape(p, q), p * q + max(arms, 1) * (p * (p + 1) // 2)
+    cov = unpack_cov(vector[p * q : at], p, arms)
     betas, rhos = [], []
     for one in objective.indicators:
         betas.append(np.linalg.solve(one.own, vector[at : at + len(one.fixed)]))
         at += len(one.fixed)
         rhos.append(float(vector[at]) if one.has_rho else None)
         at += one.has_rho
-    coef, cov = to_standard(coef, cov + np.tril(cov, -1).T, objective.layout.terms, objective.scaling)
-    if not np.linalg.eigvalsh(cov)[0] > 0 or any(r is not None and not -1 < r < 1 for r in rhos):
+    coef, cov = to_standard(coef, cov, objective.layout.terms, objective.scaling)
+    if not np.linalg.eigvalsh(cov).min() > 0 or any(r is not None and not -1 < r < 1 for r in rhos):
         raise SpecError("start= by name: the covariance is not positive definite, or a rho is not inside (-1, 1)")
     return Parameters(coef, cov, betas, rhos, objective.amounts)
 
@@ -239,6 +239,7 @@ def _fit(
         modes=modes,
         notes=notes,
         curvature=covariance,
+        arms=objective.arms,
     )
 
 

@@ -8,7 +8,15 @@ import numpy as np
 
 from mnarkit.errors import SpecError
 
-__all__ = ["IndicatorEstimate", "coef_names", "cov_names", "finite_values", "pack_named"]
+__all__ = [
+    "IndicatorEstimate",
+    "coef_names",
+    "cov_names",
+    "finite_values",
+    "pack_cov",
+    "pack_named",
+    "unpack_cov",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +47,26 @@ def coef_names(columns: tuple[str, ...], terms: tuple[str, ...]) -> list[str]:
     return [f"{column} ~ {term}" for column in columns for term in terms]
 
 
-def cov_names(columns: tuple[str, ...]) -> list[str]:
-    """Name the lower triangle of a covariance row by row: `var(a)`, `cov(a, b)`, `var(b)`, ..."""
-    pairs = zip(*np.tril_indices(len(columns)), strict=True)
-    return [f"cov({columns[j]}, {columns[i]})" if i != j else f"var({columns[i]})" for i, j in pairs]
+def cov_names(columns: tuple[str, ...], arms: tuple[str, ...] = ()) -> list[str]:
+    """Name the lower triangle of a covariance row by row: `var(a)`, `cov(a, b)`, `var(b)`, ...; `var(a)[arm]`, ..."""
+    pairs = list(zip(*np.tril_indices(len(columns)), strict=True))
+    one = [f"cov({columns[j]}, {columns[i]})" if i != j else f"var({columns[i]})" for i, j in pairs]
+    return [f"{name}[{arm}]" for arm in arms for name in one] if arms else one
+
+
+def pack_cov(cov: np.ndarray) -> np.ndarray:
+    """Lay the lower triangle of a covariance, (p, p) or one for each arm, out as a vector."""
+    lower = np.tril_indices(cov.shape[-1])
+    return cov[..., lower[0], lower[1]].ravel()
+
+
+def unpack_cov(values: np.ndarray, p: int, arms: int = 0) -> np.ndarray:
+    """Undo `pack_cov`."""
+    cov = np.zeros((max(arms, 1), p, p), dtype=values.dtype)
+    lower = np.tril_indices(p)
+    cov[:, lower[0], lower[1]] = values.reshape(len(cov), -1)
+    cov = cov + np.tril(cov, -1).transpose(0, 2, 1)
+    return cov if arms else cov[0]
 
 
 def finite_values(given: Mapping[str, Any], names: list[str]) -> np.ndarray:
@@ -64,7 +88,7 @@ def pack_named(
     coef: np.ndarray, cov: np.ndarray, indicators: tuple[IndicatorEstimate, ...]
 ) -> tuple[np.ndarray, list[str]]:
     """All estimates in one vector, and the names of those after the covariance."""
-    values, names = [coef.ravel(), cov[np.tril_indices(len(cov))]], []
+    values, names = [coef.ravel(), pack_cov(cov)], []
     for one in indicators:
         values.append(one.coef)
         names += [f"{one.name}{one.between}{term}" for term in one.terms]

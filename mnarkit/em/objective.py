@@ -13,7 +13,8 @@ import lazy_loader
 import numpy as np
 
 from mnarkit.data import IncompleteData
-from mnarkit.em.names import IndicatorEstimate, coef_names, cov_names
+from mnarkit.em.names import IndicatorEstimate, coef_names, cov_names, pack_cov, unpack_cov
+from mnarkit.normal.arms import each_cov
 from mnarkit.normal.layout import Indicator, KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.normal.scaling import Scaling, own_units_map, standardise
@@ -128,11 +129,35 @@ class Objective:
     @property
     def _n_moments(self) -> int:
         """Free parameters of coefficients and covariance."""
+        mean, spread = self._sizes
+        return mean + spread * max(len(self.arms), 1)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The levels that have a covariance each."""
+        return () if self.layout.arms is None else self.layout.arms.labels
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        """Free parameters of the mean, and of one covariance."""
         p, q = self.shape
         structure = self.layout.structure
-        return p * q + p * (p + 1) // 2 if structure is None else sum(structure.sizes(q))
+        if structure is None:
+            return p * q, p * (p + 1) // 2
+        mean, shape, sd = structure.sizes(q)
+        return mean, shape + sd
+
+    def _each_arm(self, theta: np.ndarray) -> list[np.ndarray]:
+        """Free parameters of the mean and one covariance, for every covariance."""
+        mean, spread = self._sizes
+        starts = range(mean, self._n_moments, spread)
+        return [np.concatenate([theta[:mean], theta[at : at + spread]]) for at in starts]
 
     def _moments(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        made = [self._one_moments(one) for one in self._each_arm(theta)]
+        return made[0][0], np.stack([cov for _, cov in made]) if self.arms else made[0][1]
+
+    def _one_moments(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         p, q = self.shape
         if self.layout.structure is not None:
             return self.layout.structure.moments(self.layout.structure.from_free(theta, q))
@@ -171,7 +196,11 @@ class Objective:
         return np.concatenate(parts)
 
     def _free_moments(self, coef: np.ndarray, cov: np.ndarray) -> np.ndarray:
-        """Free parameters of coefficients and covariance; of the nearest ones that a structure has."""
+        """Free parameters of coefficients and covariances; of the nearest ones that a structure has."""
+        (mean, _), each = self._sizes, [self._one_free_moments(coef, one) for one in each_cov(cov)]
+        return np.concatenate([each[0][:mean], *(one[mean:] for one in each)])
+
+    def _one_free_moments(self, coef: np.ndarray, cov: np.ndarray) -> np.ndarray:
         structure = self.layout.structure
         if structure is not None:
             return structure.to_free(structure.nearest(coef, cov))
@@ -230,30 +259,31 @@ class Objective:
             more += [f"{name} ~ {term}" for term in indicator.terms]
             more += [f"rho({self.layout.columns[indicator.column]})"] if one.has_rho else []
         more += [f"{self._of_structure[0]}: {name}" for name in self._of_structure[1]]
-        return [*coef_names(self.layout.columns, self.layout.terms), *cov_names(self.layout.columns), *more]
+        covs = cov_names(self.layout.columns, self.arms)
+        return [*coef_names(self.layout.columns, self.layout.terms), *covs, *more]
 
     @property
     def _of_structure(self) -> tuple[str, list[str]]:
         structure = self.layout.structure
         if structure is None:
             return "", []
-        return structure.kind, structure.names(self.layout.columns, self.layout.terms)
+        names = structure.names(self.layout.columns, self.layout.terms)
+        return structure.kind, [f"{n}[{arm}]" for arm in self.arms for n in names] if self.arms else names
 
     def own(self, theta: np.ndarray) -> np.ndarray:
         """All parameters in the columns' own units, in the order of `names`; θ real or complex."""
         par, scale = self.parameters(theta), self.scaling.scale
         intercept = np.array([t == "Intercept" for t in self.layout.terms])
         coef = scale[:, None] * par.coef @ self.scaling.x_map.T + np.where(intercept, self.scaling.center[:, None], 0.0)
-        cov = par.cov * np.outer(scale, scale)
-        parts = [coef.ravel(), cov[np.tril_indices(len(scale))]]
+        parts = [coef.ravel(), pack_cov(par.cov * np.outer(scale, scale))]
         for one, beta, rho in zip(self.indicators, par.indicators, par.rho, strict=True):
             parts.append(one.own @ beta)
             parts += [np.array([rho])] if one.has_rho else []
         structure = self.layout.structure
         if structure is not None:
-            pieces = structure.from_free(theta[: self._n_moments], self.shape[1])
-            center = self.scaling.center[0]
-            parts.append(structure.own(pieces, scale[0], center, self.scaling.x_map, intercept))
+            for one in self._each_arm(theta):
+                pieces = structure.from_free(one, self.shape[1])
+                parts.append(structure.own(pieces, scale[0], self.scaling.center[0], self.scaling.x_map, intercept))
         return np.concatenate(parts)
 
     def own_slopes(self, theta: np.ndarray) -> np.ndarray:
@@ -264,9 +294,8 @@ class Objective:
     def estimates(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[IndicatorEstimate, ...]]:
         """Coefficients, covariance and indicators in the columns' own units."""
         (p, q), values = self.shape, self.own(theta)
-        at = p * q + p * (p + 1) // 2
-        cov = np.zeros((p, p))
-        cov[np.tril_indices(p)] = values[p * q : at]
+        at = p * q + max(len(self.arms), 1) * (p * (p + 1) // 2)
+        cov = unpack_cov(values[p * q : at], p, len(self.arms))
         made = []
         for one, indicator in zip(self.indicators, self.layout.indicators, strict=True):
             name, end = _shown(indicator, self.layout.columns), at + len(indicator.terms)
@@ -276,7 +305,7 @@ class Objective:
             at = end + one.has_rho
         if self.layout.structure is not None:
             made.append(IndicatorEstimate(self._of_structure[0], tuple(self._of_structure[1]), values[at:], None, ": "))
-        return values[: p * q].reshape(p, q), cov + np.tril(cov, -1).T, tuple(made)
+        return values[: p * q].reshape(p, q), cov, tuple(made)
 
 
 def _shown(indicator: Indicator, columns: tuple[str, ...]) -> str:

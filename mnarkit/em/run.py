@@ -24,6 +24,7 @@ from mnarkit.normal.sources import is_table, moments_of, require_columns
 from mnarkit.normal.structure import structure_of
 from mnarkit.spec.bounds import limits_said
 from mnarkit.spec.check import check, check_beliefs, identification, named_columns
+from mnarkit.spec.data_models import MvNormal
 from mnarkit.spec.death import death_said
 from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
@@ -75,9 +76,9 @@ def em(
     tol : float
         Stop when an iteration changes no parameter of the standardised columns by more: absolute below 0.01, relative
         above, as SAS PROC MI, whose default is 1e-4. With `criterion="loglik"`, when the objective rises by less.
-        Heckman, dropout and growth models, limits, amounts inside the likelihood and correlated propensities are
-        maximised by quasi-Newton and Newton steps to a gradient of 0; `tol`, `criterion` and `accelerate` are not for
-        them.
+        Heckman, dropout and growth models, `MvNormal(by=)`, limits, amounts inside the likelihood and correlated
+        propensities are maximised by quasi-Newton and Newton steps to a gradient of 0; `tol`, `criterion` and
+        `accelerate` are not for them.
     max_iter : int
         At most so many iterations; reaching it gives `converged=False` and a warning, never an error.
     criterion : {"parameter", "loglik"}
@@ -158,7 +159,8 @@ def em(
 def _is_mar(spec: Spec) -> bool:
     """Whether the likelihood is that of MAR: amounts that are added afterwards do not touch it."""
     inside = any(c.of == "model" for c in spec.amounts)
-    return not (spec.selections or spec.limits or inside) and structure_of(spec.model) is None
+    plain = structure_of(spec.model) is None and not (isinstance(spec.model, MvNormal) and spec.model.by)
+    return not (spec.selections or spec.limits or inside) and plain
 
 
 def _belief(

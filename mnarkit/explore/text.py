@@ -187,7 +187,7 @@ def _differences(found: "Exploration", name: str) -> str:
 
 def _difference(row: Any) -> str:
     if np.isinf(row.smd):
-        missing, recorded = round(row.mean_missing, 9), round(row.mean_recorded, 9)
+        missing, recorded = (round(v, 9) + 0.0 for v in (row.mean_missing, row.mean_recorded))  # no -0
         return f"{shortened(row.feature)} always {missing:g} where missing, {recorded:g} where recorded"
     return f"{shortened(row.feature)} {row.smd:+.2f} ({row.smd_low:+.2f} to {row.smd_high:+.2f})"
 

@@ -20,7 +20,7 @@ from mnarkit.spec.odds_ratio import OddsRatio
 from mnarkit.spec.pattern_mixture import Scale
 from mnarkit.spec.spec import Spec
 
-__all__ = ["impute_factored"]
+__all__ = ["impute_factored", "parameters_at"]
 
 
 def impute_factored(
@@ -51,9 +51,7 @@ def impute_factored(
     every = []
     for k, number in enumerate(numbers):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,)))
-        par = {name: values[number] for name, values in draws.items()}
-        for random in (f.random for f in layout.factors if f.random is not None):
-            par[random.effects] = whole_effects(random, effects_draw(fit, random.effects, number), par, rng)
+        par = parameters_at(fit, layout, draws, number, rng)
         y, weights = draw_unseen(layout, par, latent_draw(fit, layout.columns, number), rng)
         values = [(a, float(par.get(a.name, _number(a)))) for a in own]
         drawn = draw_amounts(added, rng)
@@ -65,6 +63,16 @@ def impute_factored(
                 _move(y, amount, value, layout, par, j)
         every.append(y)
     return {one.column: one.decode(_holes(every, one.seen, j)) for j, one in enumerate(layout.coded)}
+
+
+def parameters_at(
+    fit: Fit, layout: Layout, draws: dict[str, np.ndarray], number: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Parameters by name in one of `stacked_draws`, and random effects of all groups: those known, and new ones."""
+    par: dict[str, Any] = {name: values[number] for name, values in draws.items()}
+    for random in (f.random for f in layout.factors if f.random is not None):
+        par[random.effects] = whole_effects(random, effects_draw(fit, random.effects, number), par, rng)
+    return par
 
 
 def _check_groups(fit: Fit, layout: Layout) -> None:

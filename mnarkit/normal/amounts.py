@@ -1,6 +1,7 @@
 """Amounts applied to filled cells after the fit: shifts and scales with `of="prediction"`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,19 @@ def move(
     seen : (n, p) bool array
         The recorded cells, on which all others are conditioned.
     """
+    if layout.arms is None:
+        _move(y, moves, parameters, layout, seen)
+        return
+    for arm, cov in enumerate(parameters.cov):
+        rows = layout.arms.code == arm
+        here = [(replace(amount, cells=amount.cells & rows), value) for amount, value in moves]
+        _move(y, here, replace(parameters, cov=cov), layout, seen)
+
+
+def _move(
+    y: np.ndarray, moves: Sequence[tuple[Amount, float]], parameters: Parameters, layout: Layout, seen: np.ndarray
+) -> None:
+    """`move` with one covariance."""
     for j in range(y.shape[1]):
         distance = None
         for amount, value in moves:

@@ -26,12 +26,18 @@ _kernel: Callable[[str], Any] = lazy_loader.attach(
 )[0]
 
 
-def conditional_mean(y: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """E[y | y_seen] and the diagonal of Var(y | y_seen), both (n, p), for y_i ~ N(mean_i, cov); NaN is unseen."""
+def conditional_mean(
+    y: np.ndarray, mean: np.ndarray, covs: np.ndarray, arm: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """E[y | y_seen] and the diagonal of Var(y | y_seen), both (n, p), for y_i ~ N(mean_i, cov); NaN is unseen.
+
+    The covariance is one, (p, p), or that of the row's arm, (levels, p, p).
+    """
     full, variance = y.copy(), np.zeros(y.shape)
-    patterns = group_rows(~np.isnan(y))
+    patterns = group_rows(~np.isnan(y), arm)
     for g, seen in enumerate(patterns.seen):
         o, m, rows = np.flatnonzero(seen), np.flatnonzero(~seen), patterns.rows(g)
+        cov = covs if arm is None else covs[patterns.group[g]]
         slope = np.linalg.solve(cov[np.ix_(o, o)], cov[np.ix_(o, m)]).T
         gap = y[np.ix_(rows, o)] - mean[np.ix_(rows, o)]
         full[np.ix_(rows, m)] = mean[np.ix_(rows, m)] + gap @ slope.T

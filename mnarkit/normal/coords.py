@@ -10,6 +10,7 @@ def coords_of(layout: Layout) -> dict[str, list[str]]:
     coords = {"column_name": list(layout.columns), "term": list(layout.terms)}
     if len(layout.columns) > 1:
         coords["column_name_2"] = list(layout.columns)
+    coords |= {} if layout.arms is None else {"arm": list(layout.arms.labels)}
     structure = layout.structure
     if structure is not None:
         coords |= {"curve": list(structure.curve), "curve_2": list(structure.curve)} if structure.curve else {}

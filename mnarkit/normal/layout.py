@@ -8,6 +8,8 @@ import numpy as np
 from mnarkit.data import IncompleteData
 from mnarkit.families import LINKS
 from mnarkit.formula import Design, design, parse
+from mnarkit.levels import Coding
+from mnarkit.normal.arms import Arms, arms_of, coding_of
 from mnarkit.normal.declared import Amount, amounts_of
 from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave, sharing_of
 from mnarkit.normal.limits import group_with_limits, limit_rows
@@ -48,6 +50,7 @@ class Designs:
     indicators: tuple[Design, ...]
     recorded_sd: tuple[float, ...]
     leaving: tuple[int, ...] = ()
+    arms: Coding | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,6 +125,8 @@ class Layout:
         Of cells known up to limits.
     death : (n,) array or None
         The first wave of the dropout model after death.
+    arms : Arms or None
+        The level of each row, where every level has a covariance of its own.
     """
 
     columns: tuple[str, ...]
@@ -135,6 +140,7 @@ class Layout:
     structure: Structure | None = None
     bounds: Bounds | None = None
     death: np.ndarray | None = None
+    arms: Arms | None = None
 
     @property
     def hidden(self) -> int:
@@ -171,6 +177,7 @@ def designs_of(spec: Spec, data: IncompleteData) -> Designs:
         tuple(design(parse(b.formula), measured, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
         tuple(float(np.nanstd(data.number(c), ddof=1)) if data.seen(c).sum() > 1 else np.nan for c in modelled),
         () if waves is None else leaving_waves(waves, modelled, present_cells(spec, data), _deaths(spec, data)),
+        coding_of(spec.model, data),
     )
 
 
@@ -224,6 +231,7 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         structure=structure_of(spec.model),
         bounds=bounds_of(spec, data) if spec.limits else None,
         death=_deaths(spec, data),
+        arms=arms_of(designs.arms, data),
     )
 
 
@@ -275,7 +283,7 @@ def _model_rows(
     """Rows of each (moved columns and their predictors, amount), the covariance group of each row, and the groups."""
     amounts = layout.model_amounts
     n = len(layout.y)
-    group = np.zeros(n, dtype=np.int64)
+    group = np.zeros(n, dtype=np.int64) if layout.arms is None else layout.arms.code
     groups: list[tuple[frozenset[int], frozenset[int]]] = [(frozenset(), frozenset())]
     pieces: list[tuple[frozenset[int], int, np.ndarray]] = []
     if not amounts:

@@ -24,7 +24,7 @@ class Parameters:
     Attributes
     ----------
     coef, cov : (p, q), (p, p)
-        Regression coefficients and residual covariance.
+        Regression coefficients and residual covariance; (levels, p, p) where every level has its own.
     indicators : sequence of (r_k + number of slopes,)
         Coefficients of each indicator in the order of its terms.
     rho : sequence of scalars
@@ -48,7 +48,10 @@ def kernel_parameters(par: Parameters, layout: Layout, data: KernelData, xp: Any
     moves = {columns: _carry(par.cov, columns, xp) for columns in {c for c, _ in data.pieces}}
     extra = [_mean_column(par, layout, moves[columns], columns, i, xp) for columns, i in data.pieces]
     coef = xp.concatenate([par.coef, *extra], axis=1) if extra else par.coef
-    cov = xp.stack([_group_cov(par, layout, columns, scales, xp) for columns, scales in data.groups])
+    if layout.arms is not None:
+        cov = par.cov
+    else:
+        cov = xp.stack([_group_cov(par, layout, columns, scales, xp) for columns, scales in data.groups])
     p, q = len(layout.columns), len(layout.terms) + sum(_width(layout, i) for _, i in data.pieces)
     known = _limit_rows(layout, p, q)
     if not layout.indicators:

@@ -16,6 +16,7 @@ from mnarkit.plots.density import density, grid
 __all__ = ["prior_posterior", "replicated_shares", "replicated_values", "sampler_energy"]
 
 _ACROSS, _MOST = 3, 12
+_FEW = 12  # values; as many are shown by how often each occurs
 
 
 def prior_posterior(diagnosis: Diagnosis, *, parameters: list[str] | None = None) -> Canvas:
@@ -168,26 +169,46 @@ def replicated_values(diagnosis: Diagnosis, column: str) -> Canvas:
     DataError
         A column that is not modelled, or no tables were drawn.
     """
-    found, columns = diagnosis.predictive, diagnosis.fit.spec.model.columns
+    found = diagnosis.predictive
+    columns = () if found is None else found.columns
     if found is None or column not in columns:
         raise DataError(f"no values of {column!r} were drawn from the model; its columns are {', '.join(columns)}")
     j = columns.index(column)
     values = found.completed[:, j]
     recorded = values[~np.isnan(values)]
     drawn = [t[~np.isnan(t[:, j]), j] for t in found.recorded]
-    at = grid(np.concatenate([recorded, *drawn]))
     fig = Canvas(figsize=(7, 4.2), layout="constrained")
     ax = plain(fig.add_subplot())
+    few = np.unique(recorded)
+    (_shares_of_values if len(few) <= _FEW else _curves_of_values)(ax, recorded, drawn)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel(column, color=DARK)
+    ax.set_title(f"{column}: what is recorded, and what the model would record", loc="left", fontsize=10, color=DARK)
+    fig.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9, labelcolor=DARK)
+    return fig
+
+
+def _curves_of_values(ax: Axes, recorded: np.ndarray, drawn: list[np.ndarray]) -> None:
+    at = grid(np.concatenate([recorded, *drawn]))
     for k, one in enumerate(drawn):
         label = f"{len(drawn)} tables drawn from the model" if k == 0 else None
         ax.plot(at, density(one, at), color=GREY, linewidth=0.8, alpha=0.7, label=label)
     ax.plot(at, density(recorded, at), color=RECORDED, linewidth=2, label=f"this table (n = {len(recorded):,})")
-    ax.set_ylim(bottom=0)
-    ax.set_xlabel(column, color=DARK)
     ax.set_ylabel("density", color=DARK)
-    ax.set_title(f"{column}: what is recorded, and what the model would record", loc="left", fontsize=10, color=DARK)
-    fig.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9, labelcolor=DARK)
-    return fig
+
+
+def _shares_of_values(ax: Axes, recorded: np.ndarray, drawn: list[np.ndarray]) -> None:
+    """A few values: how often each occurs, a tick for each table drawn."""
+    values = np.unique(np.concatenate([recorded, *drawn]))
+    for k, one in enumerate(drawn):
+        label = f"{len(drawn)} tables drawn from the model" if k == 0 else None
+        shares = [np.mean(one == v) if len(one) else 0.0 for v in values]
+        ax.plot(values, shares, "_", color=GREY, markersize=18, alpha=0.7, label=label)
+    mine = [np.mean(recorded == v) for v in values]
+    ax.plot(values, mine, "o", color=RECORDED, markersize=7, label=f"this table (n = {len(recorded):,})")
+    ax.set_ylabel("share of the recorded", color=DARK)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def sampler_energy(diagnosis: Diagnosis) -> Canvas:

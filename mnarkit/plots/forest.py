@@ -32,7 +32,8 @@ def forest(
     ----------
     table : DataFrame
         Columns `assumption`, `term`, `estimate`, `ci_low`, `ci_high`, one row per assumption and
-        term; other columns are ignored.
+        term; other columns are ignored. What `table.attrs["caption"]` says (`mk.compare(...).to_frame()` says the
+        estimand, n and m) stands below the axis.
     terms : sequence of str, optional
         The terms to draw, in this order; all by default.
     level : float
@@ -75,7 +76,11 @@ def forest(
     axes[0, 0].set_yticks(range(len(assumptions)), [fill(str(a), 28) for a in assumptions])
     axes[0, 0].set_ylim(len(assumptions) - 0.5, -0.5)
     say = fig.supxlabel if len(chosen) > 1 else axes[0, 0].set_xlabel
-    say(f"estimate and {100 * level:g} % {interval}", fontsize=10, color=DARK)
+    said = [
+        f"estimate and {100 * level:g} % {interval}",
+        *([table.attrs["caption"]] if "caption" in table.attrs else []),
+    ]
+    say("\n".join(fill(str(one), 40 * across) for one in said), fontsize=10, color=DARK)
     return fig
 
 

@@ -74,7 +74,7 @@ def report(
     Raises
     ------
     SpecError
-        Something else than a fit.
+        Something else than a fit, or analyses that are no formulas.
     DataError
         The file exists, or cannot be written; imputations of another table.
 
@@ -90,7 +90,7 @@ def report(
     path = _checked_path(path, overwrite)
     if imputations is not None and imputations.data.fingerprint() != fit.data.fingerprint():
         raise DataError("imputations= are of another table than the fit; impute this fit")
-    asked = (analyses,) if isinstance(analyses, str) else tuple(analyses or default_analyses(fit))
+    asked = _asked(fit, analyses)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MnarkitWarning)  # what they say stands in the notes and among the checks
         drawn = impute(fit, m, seed=seed) if imputations is None else imputations
@@ -139,6 +139,19 @@ def _beside(fit: Fit, drawn: Imputations, formula: str) -> Raw:
     except MnarkitError as error:
         return Raw(paragraph(f"No comparison with MAR was made: {error}", kind="quiet"))
     return sections.compared(made)
+
+
+def _asked(fit: Fit, analyses: Any) -> tuple[str, ...]:
+    given: tuple[Any, ...] = (
+        (analyses,) if isinstance(analyses, str) or callable(analyses) else tuple(analyses or default_analyses(fit))
+    )
+    other = next((one for one in given if not isinstance(one, str)), None)
+    if other is not None:
+        raise SpecError(
+            f"analyses= are formulas, 'y ~ x', not {type(other).__name__}; give what a function finds as comparison= "
+            "from mk.compare"
+        )
+    return given
 
 
 def _checked_path(path: str | Path, overwrite: bool) -> Path:

@@ -16,6 +16,7 @@ from pytensor.graph.replace import vectorize_graph
 
 from mnarkit.build import Built, build_parts
 from mnarkit.data import IncompleteData
+from mnarkit.sample.nuts import NUTS, run_nuts
 from mnarkit.sample.settings import Drawn, Settings
 from mnarkit.sample.start import start_of
 from mnarkit.sample.tidy import statistics_of
@@ -31,7 +32,7 @@ _INTERPRETED = Mode(linker="py", optimizer="fast_compile")
 def draw_through_pymc(spec: Spec, data: IncompleteData, settings: Settings, model: pm.Model | None = None) -> Drawn:
     """Draw from the extended normal of a spec as a PyMC model, or as the user extended it."""
     built = build_parts(spec, data)
-    start = start_of(spec, data, built.scaling, built.standard.structure)
+    start = start_of(spec, data, built.scaling, built.standard)
     if model is not None:
         return draw_from_model(model, start, settings)
     return draw_from_model(built.model, start, settings, key=_key(spec, data, built))
@@ -62,22 +63,10 @@ def draw_from_model(
         Models of one key differ in their `pm.Data` alone and are compiled once a process.
     """
     compiled = _compile(model, start) if key is None else _kept(key, model, start)
-    tree = nutpie.sample(
-        compiled,
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=settings.cores,
-        seed=settings.seed,
-        target_accept=settings.target_accept,
-        adaptation="low_rank",  # predictors are correlated: 6 to 9 times the effective draws per second of a diagonal
-        progress_bar=settings.progress,
-        save_warmup=False,
-        store_unconstrained=True,
-    )
+    tree = run_nuts(compiled, settings)
     stats = tree["sample_stats"].to_dataset()
     named = named_draws(stats["unconstrained_draw"].values, model)
-    return Drawn(named, statistics_of(tree), f"nutpie {nutpie.__version__}")
+    return Drawn(named, statistics_of(tree), NUTS)
 
 
 def _kept(key: Hashable, model: pm.Model, start: dict[str, np.ndarray]) -> Any:

@@ -50,8 +50,8 @@ def moving(posterior: xr.Dataset) -> xr.Dataset:
     labels = posterior["column_name"].values
     rows, columns = np.tril_indices(len(labels), -1)
     pairs = [f"{labels[i]}, {labels[j]}" for i, j in zip(rows, columns, strict=True)]
-    values = posterior["corr"].values[:, :, rows, columns]
-    below = xr.DataArray(values, dims=("chain", "draw", "pair"), coords={"pair": pairs})
+    corr = posterior["corr"].transpose(..., "column_name", "column_name_2")
+    below = xr.DataArray(corr.values[..., rows, columns], dims=(*corr.dims[:-2], "pair"), coords={"pair": pairs})
     return posterior.drop_vars("corr").assign(corr=below)
 
 

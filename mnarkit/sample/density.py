@@ -1,6 +1,6 @@
 """Log posterior of the extended normal and its gradient in one unconstrained vector, compiled once and for all specs.
 
-Notation of this module alone: v are the values of the free scalars; (coef, cov) are made of the first of them; the
+Notation of this module alone: v are the values of the free scalars; (coef, covs) are made of the first of them; the
 kernel's A and c are linear in the rest, given as triplets (row, column, value) of a sparse matrix; a Heckman row k of
 column j has A_kj = ρ / √S_jj, D_k = -A_kj B_j, t_k = 1 - ρ². What goes forward comes back by the chain rule, by hand.
 """
@@ -58,38 +58,40 @@ def lag_correlations(shape, kind, p, out):
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def spread_of(v, at, g):
-    """Covariance (g, g) of sds and partial correlations that begin at v[at] and v[at + g]."""
+def spread_of(v, at, shares, g):
+    """Covariance (g, g) of sds and partial correlations that begin at v[at] and v[shares]."""
     if g == 1:
         return np.full((1, 1), v[at] * v[at])
-    return covariance(v[at : at + g], 2 * v[at + g : at + g + g * (g - 1) // 2] - 1)
+    return covariance(v[at : at + g], 2 * v[shares : shares + g * (g - 1) // 2] - 1)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def spread_gradient(v, at, g, seed, out):
+def spread_gradient(v, at, shares, g, seed, out):
     """Add the gradient of Σ seed_ij S_ij, S of `spread_of`, to out."""
     if g == 1:
         out[at] += 2 * v[at] * seed[0, 0]
         return
     pairs = g * (g - 1) // 2
-    d_sd, d_partial = covariance_gradient(v[at : at + g], 2 * v[at + g : at + g + pairs] - 1, seed)
+    d_sd, d_partial = covariance_gradient(v[at : at + g], 2 * v[shares : shares + pairs] - 1, seed)
     for i in range(g):
         out[at + i] += d_sd[i]
     for i in range(pairs):
-        out[at + g + i] += 2 * d_partial[i]
+        out[shares + i] += 2 * d_partial[i]
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def moments_of_values(v, plan, basis):
-    """(coef, cov) from the values; plan = (kind, p, q, g, one sd a column, ...), basis (p, g) of a growth curve."""
-    kind, p, q, g, by_wave = plan[0], plan[1], plan[2], plan[3], plan[4]
-    if kind == FREE:
-        return v[: p * q].copy().reshape((p, q)), spread_of(v, p * q, p)
-    coef, cov = np.zeros((p, q)), np.zeros((p, p))
+    """(coef, covs) from the values: (p, q) and (arms, p, p).
+
+    plan = (kind, p, q, g, one sd a column, ..., arms), basis (p, g) of a growth curve. The sds of all arms stand before
+    the shapes of all arms.
+    """
+    kind, p, q, g, by_wave, arms = plan[0], plan[1], plan[2], plan[3], plan[4], plan[9]
+    coef, covs = np.zeros((p, q)), np.zeros((arms, p, p))
     at = g * q
     sds = p if by_wave else 1
     if kind == GROWTH:
-        spread = spread_of(v, at + sds, g)
+        cov, spread = covs[0], spread_of(v, at + sds, at + sds + g, g)
         for i in range(p):
             for a in range(g):
                 for l in range(q):
@@ -99,20 +101,35 @@ def moments_of_values(v, plan, basis):
                         cov[i, j] += basis[i, a] * spread[a, b] * basis[j, b]
             sd = v[at + (i if by_wave else 0)]
             cov[i, i] += sd * sd
-        return coef, cov
-    lags = np.empty(p)
-    lag_correlations(v[at + sds :], kind, p, lags)
+        return coef, covs
     for i in range(p):
         for l in range(q):
             coef[i, l] = v[i * q + l]
-        for j in range(p):
-            cov[i, j] = lags[abs(i - j)] * v[at + (i if by_wave else 0)] * v[at + (j if by_wave else 0)]
-    return coef, cov
+    lags = np.empty(p)
+    for arm in range(arms):
+        sd_at, shape_at = at + arm * sds, at + arms * sds + arm * shape_size(kind, p)
+        if kind == FREE:
+            covs[arm] = spread_of(v, sd_at, shape_at, p)
+            continue
+        lag_correlations(v[shape_at:], kind, p, lags)
+        for i in range(p):
+            for j in range(p):
+                a, b = sd_at + (i if by_wave else 0), sd_at + (j if by_wave else 0)
+                covs[arm, i, j] = lags[abs(i - j)] * v[a] * v[b]
+    return coef, covs
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def shape_size(kind, p):
+    """How many scalars the correlations of p columns are made of."""
+    if kind == FREE:
+        return p * (p - 1) // 2
+    return p - 1 if kind == TOEP else 1
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def all_moments(values, plan, basis, coef, cov):
-    """Fill coef (n, p, q) and cov (n, p, p) from values (n, k)."""
+    """Fill coef (n, p, q) and cov (n, arms, p, p) from values (n, k)."""
     for i in range(len(values)):
         coef[i], cov[i] = moments_of_values(values[i], plan, basis)
 
@@ -121,24 +138,21 @@ def all_moments(values, plan, basis, coef, cov):
 def all_spreads(values, at, out):
     """Fill out (n, g, g) with the covariance of the random terms, from values (n, k)."""
     for i in range(len(values)):
-        out[i] = spread_of(values[i], at, out.shape[1])
+        out[i] = spread_of(values[i], at, at + out.shape[1], out.shape[1])
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def moments_gradient(v, plan, basis, d_coef, d_cov, out):
-    """Add the gradient of Σ d_coef coef + Σ d_cov cov to out."""
-    kind, p, q, g, by_wave = plan[0], plan[1], plan[2], plan[3], plan[4]
+def moments_gradient(v, plan, basis, d_coef, d_covs, out):
+    """Add the gradient of Σ d_coef coef + Σ d_covs covs to out."""
+    kind, p, q, g, by_wave, arms = plan[0], plan[1], plan[2], plan[3], plan[4], plan[9]
     if kind != GROWTH:
         for i in range(p):
             for l in range(q):
                 out[i * q + l] += d_coef[i, l]
-    if kind == FREE:
-        spread_gradient(v, p * q, p, d_cov, out)
-        return
     at = g * q
     sds = p if by_wave else 1
     if kind == GROWTH:
-        seed = np.zeros((g, g))
+        seed, d_cov = np.zeros((g, g)), d_covs[0]
         for i in range(p):
             for a in range(g):
                 for l in range(q):
@@ -148,38 +162,53 @@ def moments_gradient(v, plan, basis, d_coef, d_cov, out):
                         seed[a, b] += basis[i, a] * d_cov[i, j] * basis[j, b]
             here = at + (i if by_wave else 0)
             out[here] += 2 * v[here] * d_cov[i, i]
-        spread_gradient(v, at + sds, g, seed, out)
+        spread_gradient(v, at + sds, at + sds + g, g, seed, out)
         return
+    for arm in range(arms):
+        sd_at, shape_at = at + arm * sds, at + arms * sds + arm * shape_size(kind, p)
+        if kind == FREE:
+            spread_gradient(v, sd_at, shape_at, p, d_covs[arm], out)
+        else:
+            lags_gradient(v, sd_at, shape_at, kind, by_wave, d_covs[arm], out)
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def lags_gradient(v, sd_at, shape_at, kind, by_wave, d_cov, out):
+    """Add the gradient of Σ d_cov cov, cov of sds and correlations by lag, to out."""
+    p = len(d_cov)
     lags, d_lags = np.empty(p), np.zeros(p)
-    lag_correlations(v[at + sds :], kind, p, lags)
+    lag_correlations(v[shape_at:], kind, p, lags)
     for i in range(p):
         for j in range(p):
-            a, b, lag = at + (i if by_wave else 0), at + (j if by_wave else 0), abs(i - j)
+            a, b, lag = sd_at + (i if by_wave else 0), sd_at + (j if by_wave else 0), abs(i - j)
             d_lags[lag] += d_cov[i, j] * v[a] * v[b]
             out[a] += d_cov[i, j] * lags[lag] * v[b]
             out[b] += d_cov[i, j] * lags[lag] * v[a]
-    size = p - 1 if kind == TOEP else 1
+    size = shape_size(kind, p)
     moved, made = np.empty(size, np.complex128), np.empty(p, np.complex128)
     for k in range(size):  # complex steps: exact, and for few parameters
         for j in range(size):
-            moved[j] = v[at + sds + j]
+            moved[j] = v[shape_at + j]
         moved[k] += 1e-30j
         lag_correlations(moved, kind, p, made)
         for j in range(p):
-            out[at + sds + k] += d_lags[j] * made[j].imag / 1e-30
+            out[shape_at + k] += d_lags[j] * made[j].imag / 1e-30
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def arguments(v, design):
-    """(coef, cov) and the kernel's (B, S, A, D, c, t)."""
+    """(coef, covs) and the kernel's (B, S, A, D, c, t); with several arms S is covs, and nothing else reads them."""
     plan, basis, lines, fixed, heckman, rhos, moves, hidden = design
     powers, back, of_term, at = hidden
     p, K, R, first = plan[1] + len(back), plan[5], plan[6], plan[7]
-    coef, cov = moments_of_values(v, plan, basis)
+    coef, covs = moments_of_values(v, plan, basis)
+    cov = covs[0]
     B, S = append_moves(v, coef, cov, moves)
+    if len(covs) > 1:
+        S = covs
     random = np.zeros((0, 0))
     if len(back):
-        random = spread_of_terms(spread_of(v, at, len(back)), back)
+        random = spread_of_terms(spread_of(v, at, at + len(back), len(back)), back)
         B, S = append_random_terms(B, S, random, powers)
     flat = fixed.copy()
     for i in range(len(lines)):
@@ -195,17 +224,20 @@ def arguments(v, design):
         for l in range(B.shape[1]):
             D[k, l] = -A[k, j] * B[j, l]
         t[k] = 1 - rho * rho
-    return coef, cov, B, S, A, D, c, t
+    return coef, covs, B, S, A, D, c, t
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def arguments_gradient(v, design, coef, cov, B, dB, dS, dA, dD, dc, dt, out):
+def arguments_gradient(v, design, coef, covs, B, dB, dS, dA, dD, dc, dt, out):
     """Carry the gradient in the kernel's arguments back to the values, added to out."""
     plan, basis, lines, _, heckman, rhos, moves, hidden = design
     powers, back, of_term, at = hidden
     p, K, first = plan[1] + len(back), plan[5], plan[7]
-    d_cov = np.zeros(cov.shape)
-    random = spread_of_terms(spread_of(v, at, len(back)), back) if len(back) else np.zeros((0, 0))
+    d_covs = np.zeros(covs.shape)
+    cov, d_cov = covs[0], d_covs[0]
+    random = np.zeros((0, 0))
+    if len(back):
+        random = spread_of_terms(spread_of(v, at, at + len(back), len(back)), back)
     d_random = np.zeros(random.shape)
     for i in range(len(heckman)):
         k, j, where = heckman[i, 0], heckman[i, 1], heckman[i, 2]
@@ -228,20 +260,27 @@ def arguments_gradient(v, design, coef, cov, B, dB, dS, dA, dD, dc, dt, out):
             d_random[term, term] -= 0.5 * lines[i, 2] * seed * v[first + k] / (sd * random[term, term])
     d_coef = np.zeros(coef.shape)
     if len(back):
-        spread_gradient(v, at, len(back), carry_random_terms_back(dS, powers, back, d_random), out)
+        spread_gradient(v, at, at + len(back), len(back), carry_random_terms_back(dS, powers, back, d_random), out)
         size = len(cov)
         dB, dS = dB[:size].copy(), dS[:, :size, :size].copy()
-    carry_moves_back(v, coef, cov, moves, dB, dS, d_coef, d_cov, out)
-    moments_gradient(v, plan, basis, d_coef, d_cov, out)
+    if len(covs) > 1:
+        d_coef += dB
+        d_covs += dS
+    else:
+        carry_moves_back(v, coef, cov, moves, dB, dS, d_coef, d_cov, out)
+    moments_gradient(v, plan, basis, d_coef, d_covs, out)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def usable(v, cov):
+def usable(v, covs):
     """Whether numbers can still say the values."""
     for i in range(len(v)):
         if not np.isfinite(v[i]):
             return False
-    return np.min(np.diag(cov)) > 0 and np.max(np.diag(cov)) < np.inf
+    least, most = np.inf, 0.0
+    for arm in range(len(covs)):
+        least, most = min(least, np.min(np.diag(covs[arm]))), max(most, np.max(np.diag(covs[arm])))
+    return least > 0 and most < np.inf
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -250,11 +289,11 @@ def log_density(theta, scalars, design, reals, whole):
     k = len(theta)
     v, slope, gradient, d_v = np.empty(k), np.empty(k), np.empty(k), np.zeros(k)
     prior = place(theta, scalars[0], scalars[1], scalars[2], v, slope, gradient)
-    coef, cov, B, S, A, D, c, t = arguments(v, design)
-    if not usable(v, cov):
+    coef, covs, B, S, A, D, c, t = arguments(v, design)
+    if not usable(v, covs):
         return -np.inf, d_v
     value, dB, dS, dA, dD, dc, dt = packed_loglik_and_gradient(B, S, A, D, c, t, reals, whole)
-    arguments_gradient(v, design, coef, cov, B, dB, dS, dA, dD, dc, dt, d_v)
+    arguments_gradient(v, design, coef, covs, B, dB, dS, dA, dD, dc, dt, d_v)
     for i in range(k):
         gradient[i] += d_v[i] * slope[i]
     return value + prior, gradient
@@ -266,11 +305,11 @@ def log_density_together(theta, scalars, design, reals, whole):
     k = len(theta)
     v, slope, gradient, d_v = np.empty(k), np.empty(k), np.empty(k), np.zeros(k)
     prior = place(theta, scalars[0], scalars[1], scalars[2], v, slope, gradient)
-    coef, cov, B, S, A, D, c, t = arguments(v, design)
-    if not usable(v, cov):
+    coef, covs, B, S, A, D, c, t = arguments(v, design)
+    if not usable(v, covs):
         return -np.inf, d_v
     value, dB, dS, dA, dD, dc, dt = packed_loglik_and_gradient_together(B, S, A, D, c, t, reals, whole)
-    arguments_gradient(v, design, coef, cov, B, dB, dS, dA, dD, dc, dt, d_v)
+    arguments_gradient(v, design, coef, covs, B, dB, dS, dA, dD, dc, dt, d_v)
     for i in range(k):
         gradient[i] += d_v[i] * slope[i]
     return value + prior, gradient

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import nutpie
-from nutpie.compiled_pyfunc import from_pyfunc
 
 from mnarkit.data import IncompleteData
+from mnarkit.sample.nuts import NUTS, function_model, run_nuts
 from mnarkit.sample.own import posterior_of
 from mnarkit.sample.scalars import STUDENT
 from mnarkit.sample.settings import Drawn, Settings
@@ -20,36 +19,12 @@ __all__ = ["draw_directly"]
 
 def draw_directly(target: Target, data: IncompleteData, settings: Settings) -> Drawn:
     """Draw from a target; the kernels let go of the interpreter, so that chains run on as many cores as there are."""
-    start = target.theta(start_of(target.spec, data, target.scaling, target.standard.structure))
-    model = from_pyfunc(
-        target.size,
-        make_logp_fn=target.function,
-        make_expand_fn=lambda *_: _nothing,
-        expanded_dtypes=[],
-        expanded_shapes=[],
-        expanded_names=[],
-        make_initial_point_fn=_starting(target, start),
-    )
-    tree = nutpie.sample(
-        model,
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=settings.cores,
-        seed=settings.seed,
-        target_accept=settings.target_accept,
-        adaptation="low_rank",  # predictors are correlated: 6 to 9 times the effective draws per second of a diagonal
-        progress_bar=settings.progress,
-        save_warmup=False,
-        store_unconstrained=True,
-    )
+    start = target.theta(start_of(target.spec, data, target.scaling, target.standard))
+    model = function_model(target.size, target.function, _starting(target, start))
+    tree = run_nuts(model, settings)
     stats = tree["sample_stats"].to_dataset()
     drawn = posterior_of(target, stats["unconstrained_draw"].values)
-    return Drawn(drawn, statistics_of(tree), f"nutpie {nutpie.__version__}")
-
-
-def _nothing(theta: np.ndarray) -> dict[str, np.ndarray]:
-    return {}
+    return Drawn(drawn, statistics_of(tree), NUTS)
 
 
 def _starting(target: Target, start: np.ndarray) -> Callable[[int], np.ndarray]:

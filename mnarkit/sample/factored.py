@@ -6,9 +6,7 @@ from typing import Any
 
 import arviz as az
 import numpy as np
-import nutpie
 import xarray as xr
-from nutpie.compiled_pyfunc import from_pyfunc
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import ConvergenceWarning
@@ -21,6 +19,7 @@ from mnarkit.factored.words import strategy
 from mnarkit.fit import Fit, effects_draw, latent_draw, stacked_draws
 from mnarkit.normal.declared import amounts_of, draw_amounts, free_amounts
 from mnarkit.sample.convergence import troubles
+from mnarkit.sample.nuts import NUTS, function_model, run_nuts
 from mnarkit.sample.settings import Drawn, Settings
 from mnarkit.sample.tidy import statistics_of, tree_of
 from mnarkit.spec.engine import engine_of
@@ -68,34 +67,10 @@ def sample_factored(
 
 def draw_factored(posterior: Posterior, settings: Settings) -> Drawn:
     """Draw with nutpie's NUTS from the log posterior as a plain function: there is nothing to compile."""
-    model = from_pyfunc(
-        posterior.size,
-        make_logp_fn=lambda: posterior,
-        make_expand_fn=lambda *_: _nothing,
-        expanded_dtypes=[],
-        expanded_shapes=[],
-        expanded_names=[],
-        make_initial_point_fn=partial(_start, posterior.size),
-    )
-    tree = nutpie.sample(
-        model,
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=settings.cores,
-        seed=settings.seed,
-        target_accept=settings.target_accept,
-        adaptation="low_rank" if posterior.size <= _MOST_LOW_RANK else "diag",
-        progress_bar=settings.progress,
-        save_warmup=False,
-        store_unconstrained=True,
-    )
+    model = function_model(posterior.size, lambda: posterior, partial(_start, posterior.size))
+    tree = run_nuts(model, settings, "low_rank" if posterior.size <= _MOST_LOW_RANK else "diag")
     theta = tree["sample_stats"].to_dataset()["unconstrained_draw"].values
-    return Drawn(_named(posterior, theta, settings.seed), statistics_of(tree), f"nutpie {nutpie.__version__}")
-
-
-def _nothing(theta: np.ndarray) -> dict[str, np.ndarray]:
-    return {}
+    return Drawn(_named(posterior, theta, settings.seed), statistics_of(tree), NUTS)
 
 
 def _start(size: int, seed: int) -> np.ndarray:

@@ -86,17 +86,20 @@ def _data_model(model: DataModel, layout: Layout, scaling: Scaling) -> list[Bloc
     rows = p if structure is None or structure.basis is None else structure.basis.shape[1]
     shape = rows, len(layout.terms)
     units = scaling.x_scale[None, :] / scaling.scale[:rows, None]
+    arms = () if layout.arms is None else (len(layout.arms.labels),)
     if structure is None:
-        made = [located("coef_z", each, units, shape), positive("sd_z", priors["sd"], 1 / scaling.scale)]
-        return made + ([correlations("partial_corr_z", p, eta)] if p > 1 else [])
+        sds = np.broadcast_to(1 / scaling.scale, (*arms, p))
+        made = [located("coef_z", each, units, shape), positive("sd_z", priors["sd"], sds)]
+        return made + ([correlations("partial_corr_z", p, eta, arms)] if p > 1 else [])
     ones = 1 / scaling.scale if structure.by_wave else 1 / scaling.scale[:1]
+    ones = np.broadcast_to(ones, (*arms, len(ones)))
     if structure.basis is None:
         low = structure.lowest if structure.kind.startswith("CS") else -1.0
         between = [Prior("uniform", low, 1.0)]
         return [
             located("coef_z", each, units, shape),
             positive("sd_z", priors["sd"], ones),
-            located("shape_z", between, np.ones(()), (structure.n_shape,)),
+            located("shape_z", between, np.ones(()), (*arms, structure.n_shape)),
         ]
     made = [
         located("growth_z", each, units, shape),

@@ -28,17 +28,20 @@ def posterior_of(target: Target, theta: np.ndarray) -> xr.Dataset:
 
 def _moments(target: Target, values: np.ndarray) -> Named:
     scaling, (p, q) = target.scaling, (len(target.layout.columns), len(target.layout.terms))
-    coef, cov = np.empty((len(values), p, q)), np.empty((len(values), p, p))
+    arms = target.layout.arms
+    coef, cov = np.empty((len(values), p, q)), np.empty((len(values), 1 if arms is None else len(arms.labels), p, p))
     all_moments(values, target.design[0], target.design[1], coef, cov)
+    dims: tuple[str, ...] = () if arms is None else ("arm",)
+    cov = cov[:, 0] if arms is None else cov
     intercept = np.array([t == "Intercept" for t in target.layout.terms])
     origin = np.where(intercept, scaling.center[:, None], 0.0)
-    sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+    sd = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1))
     made: Named = {
         "coef": (("column_name", "term"), scaling.scale[:, None] * coef @ scaling.x_map.T + origin),
-        "sd": (("column_name",), scaling.scale * sd),
+        "sd": ((*dims, "column_name"), scaling.scale * sd),
     }
     if p > 1:
-        made["corr"] = (("column_name", "column_name_2"), cov / (sd[:, :, None] * sd[:, None, :]))
+        made["corr"] = ((*dims, "column_name", "column_name_2"), cov / (sd[..., :, None] * sd[..., None, :]))
     return made
 
 
@@ -50,8 +53,8 @@ def _structure(target: Target, values: np.ndarray) -> Named:
     if structure.basis is None:
         shape = named["shape_z"]
         if structure.kind.startswith("TOEP"):
-            shape = np.stack(from_partial(shape.T, structure.p)[1:], axis=1)
-        return {"lag_corr": (("lag",), shape)}
+            shape = np.stack(from_partial(np.moveaxis(shape, -1, 0), structure.p)[1:], axis=-1)
+        return {"lag_corr": (("lag",) if target.layout.arms is None else ("arm", "lag"), shape)}
     g, scale = structure.basis.shape[1], scaling.scale[0]
     spread = np.empty((len(values), g, g))
     all_spreads(values, g * len(target.layout.terms) + named["residual_sd_z"].shape[1], spread)

@@ -66,26 +66,30 @@ def _location(prior: Prior, unit: float) -> tuple[int, tuple[float, ...]]:
 
 
 def positive(name: str, prior: Prior, units: np.ndarray) -> Block:
-    """Scalars above 0 with one prior."""
-    scales = prior.values[-1] * (units if prior.unit == "raw" else np.ones(len(units)))
+    """Scalars above 0 with one prior, in the shape of their units."""
+    scales = prior.values[-1] * (units.ravel() if prior.unit == "raw" else np.ones(units.size))
     if prior.family == "half_normal":
         rows = [(0.0, s, 0.0, _LOG_2 - math.log(s) - _LOG_2PI / 2) for s in scales]
-        return Block(name, (len(scales),), np.full(len(scales), HALF_NORMAL), np.array(rows))
+        return Block(name, units.shape, np.full(len(scales), HALF_NORMAL), np.array(rows))
     df = prior.values[0]
     rows = [(0.0, s, df, _LOG_2 + _log_student(df, s)) for s in scales]
-    return Block(name, (len(scales),), np.full(len(scales), HALF_STUDENT), np.array(rows))
+    return Block(name, units.shape, np.full(len(scales), HALF_STUDENT), np.array(rows))
 
 
 def _log_student(df: float, scale: float) -> float:
     return float(gammaln((df + 1) / 2) - gammaln(df / 2) - math.log(df * math.pi) / 2 - math.log(scale))
 
 
-def correlations(name: str, p: int, eta: float) -> Block:
-    """LKJ(eta) as independent partial correlations: (1 + P_ij) / 2 ~ Beta(a, a), a = eta + (p - 2 - j) / 2."""
+def correlations(name: str, p: int, eta: float, arms: tuple[int, ...] = ()) -> Block:
+    """LKJ(eta) as independent partial correlations: (1 + P_ij) / 2 ~ Beta(a, a), a = eta + (p - 2 - j) / 2.
+
+    `arms` is the number of such matrices where there are several.
+    """
     columns = np.tril_indices(p, -1)[1]
     a = eta + (p - 2 - columns) / 2
     numbers = np.column_stack([a, a, np.zeros(len(a)), -betaln(a, a)])
-    return Block(name, (len(a),), np.full(len(a), BETA), numbers)
+    times = int(np.prod(arms))
+    return Block(name, (*arms, len(a)), np.full(times * len(a), BETA), np.tile(numbers, (times, 1)))
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)

@@ -6,6 +6,7 @@ from mnarkit.data import IncompleteData
 from mnarkit.em.normal import mar_start
 from mnarkit.errors import ConvergenceError
 from mnarkit.normal.correlation import partial_correlations
+from mnarkit.normal.layout import Layout
 from mnarkit.normal.scaling import Scaling
 from mnarkit.normal.sources import moments_of
 from mnarkit.normal.structure import Structure
@@ -15,8 +16,19 @@ from mnarkit.spec.spec import Spec
 __all__ = ["start_of"]
 
 
-def start_of(spec: Spec, data: IncompleteData, scaling: Scaling, structure: Structure | None) -> dict[str, np.ndarray]:
-    """Free variables of the data model by name; none where EM does not get to the maximum."""
+def start_of(spec: Spec, data: IncompleteData, scaling: Scaling, standard: Layout) -> dict[str, np.ndarray]:
+    """Free variables of the data model by name; none where EM does not get to the maximum.
+
+    Covariances of several arms all start at the common one.
+    """
+    start = _common(spec, data, scaling, standard.structure)
+    if standard.arms is None:
+        return start
+    arms = len(standard.arms.labels)
+    return {name: v if name == "coef_z" else np.tile(v, (arms, 1)) for name, v in start.items()}
+
+
+def _common(spec: Spec, data: IncompleteData, scaling: Scaling, structure: Structure | None) -> dict[str, np.ndarray]:
     try:
         point = mar_start(moments_of(spec.mar(), fitted_table(spec, data)), scaling)
     except ConvergenceError:

@@ -125,7 +125,8 @@ class Target:
 
     def parameters(self, values: np.ndarray) -> Parameters:
         """Standardised parameters as `normal.parameters` names them, at one point."""
-        coef, cov = moments_of_values(values, self.design[0], self.design[1])
+        coef, covs = moments_of_values(values, self.design[0], self.design[1])
+        cov = covs[0] if self.standard.arms is None else covs
         named = self.by_name(values)
         declared = {name: at + factors @ values for name, (at, factors) in self.amounts.items()}
         amounts = [declared.get(a.name, a.declared) for a in self.standard.model_amounts]
@@ -195,7 +196,7 @@ def _design(
             rhos.append(0.0 if np.isnan(equation.rho) else equation.rho)
         k += indicator.n_rows
     return (
-        np.array([*head, K, R, first, len(rows.limited)], dtype=np.int64),
+        np.array([*head, K, R, first, len(rows.limited), _arms(standard)], dtype=np.int64),
         np.ascontiguousarray(basis),
         lines,
         fixed,
@@ -220,6 +221,10 @@ def _hidden(
         for name, prior in free_terms(belief, indicator)
     ]
     return structure.powers, np.ascontiguousarray(structure.back), np.array(of_term), starts["random_sd_z"]
+
+
+def _arms(standard: Layout) -> int:
+    return 1 if standard.arms is None else len(standard.arms.labels)
 
 
 def _moment_names(blocks: tuple[Block, ...]) -> list[str]:

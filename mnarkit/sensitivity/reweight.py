@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 
 from mnarkit.data import IncompleteData
 from mnarkit.fit import Fit, draw_parameters, stacked_draws
+from mnarkit.normal.arms import each_cov
 from mnarkit.normal.correlation import partial_correlations
 from mnarkit.sample.own import posterior_of
 from mnarkit.sample.target import Target
@@ -131,10 +132,11 @@ def _one(target: Target, draws: dict[str, np.ndarray], number: int) -> np.ndarra
     scaling = target.scaling
     intercept = np.array([t == "Intercept" for t in target.layout.terms])
     own = (np.asarray(parameters.coef) - np.where(intercept, scaling.center[:, None], 0.0)) / scaling.scale[:, None]
-    sd = np.sqrt(np.diag(parameters.cov)) / scaling.scale
+    covs = np.asarray(parameters.cov)
+    sd = np.sqrt(np.diagonal(covs, axis1=-2, axis2=-1)) / scaling.scale
     named: dict[str, np.ndarray] = {"coef_z": np.linalg.solve(scaling.x_map, own.T).T, "sd_z": sd}
-    if len(sd) > 1:
-        named["partial_corr_z"] = (1 + partial_correlations(np.asarray(parameters.cov))) / 2
+    if sd.shape[-1] > 1:
+        named["partial_corr_z"] = (1 + np.stack([partial_correlations(c) for c in each_cov(covs)])) / 2
     for name, value in amounts.items():
         named[name] = np.asarray(value)
     pieces = zip(target.spec.selections, target.layout.indicators, target.equations, strict=True)

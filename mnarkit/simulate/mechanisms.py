@@ -13,14 +13,19 @@ from scipy.special import expit
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import SpecError
-from mnarkit.normal.layout import Layout
-from mnarkit.simulate.truth import Truth
+from mnarkit.formula import parse
+from mnarkit.normal.layout import Designs, Layout
+from mnarkit.simulate.truth import Truth, random_terms
 from mnarkit.spec.dropout import Dropout
-from mnarkit.spec.missingness import MAR, Heckman, Selection
+from mnarkit.spec.indicator_order import indicator_order
+from mnarkit.spec.limits import Limits
+from mnarkit.spec.missingness import MAR, Heckman, Missingness, Selection
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
+from mnarkit.spec.shared import SharedParameter
+from mnarkit.spec.spec import Spec
 
-__all__ = ["World", "holes"]
+__all__ = ["World", "happens", "holes", "in_order"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +42,8 @@ class World:
         All parameters by name.
     data : IncompleteData
         The complete table.
+    designs : Designs
+        Of the data model and of each indicator.
     """
 
     layout: Layout
@@ -44,6 +51,17 @@ class World:
     cov: np.ndarray
     truth: Truth
     data: IncompleteData
+    designs: Designs
+
+
+def in_order(spec: Spec) -> list[Missingness]:
+    """List the beliefs so that an indicator comes after those that it reads; without such, as they stand."""
+    beliefs = list(spec.missingness)
+    single = [b for b in beliefs if isinstance(b, (Selection, Heckman))]
+    if not any(term.holes for b in single for term in parse(b.formula).terms):
+        return beliefs
+    order = indicator_order(beliefs)
+    return sorted(beliefs, key=lambda b: order.index(b.columns[0]) if isinstance(b, (Selection, Heckman)) else -1)
 
 
 @singledispatch
@@ -70,8 +88,9 @@ def holes(belief: Any, k: int, world: World, seen: np.ndarray, rng: np.random.Ge
 @holes.register(MAR)
 @holes.register(PatternMixture)
 @holes.register(Reference)
+@holes.register(Limits)
 def _(belief: Any, k: int, world: World, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return seen  # these have no model of the holes: they are those of the table given
+    return seen  # the first have no model of the holes: they are those of the table given; limits hide last
 
 
 @holes.register
@@ -79,9 +98,9 @@ def _(belief: Selection, k: int, world: World, seen: np.ndarray, rng: np.random.
     indicator, layout = world.layout.indicators[k], world.layout
     beta = world.truth.numbers(indicator.name, indicator.terms)
     r = indicator.w.shape[1]
-    eta = indicator.w @ beta[:r] + layout.y[:, list(indicator.slopes)] @ beta[r:]
+    eta = _predictors(k, world, seen) @ beta[:r] + layout.y[:, list(indicator.slopes)] @ beta[r:]
     left = seen.copy()
-    left[:, indicator.column] &= ~_happens(eta, belief.link, rng)
+    left[:, indicator.column] &= ~happens(eta, belief.link, rng)
     return left
 
 
@@ -94,7 +113,9 @@ def _(belief: Heckman, k: int, world: World, seen: np.ndarray, rng: np.random.Ge
     if not -1 < rho < 1:
         raise SpecError(f"truth: 'rho_{layout.columns[j]}' lies inside (-1, 1), not {rho:g}")
     residual = (layout.y[:, j] - layout.x @ world.coef[j]) / np.sqrt(world.cov[j, j])
-    propensity = indicator.w @ beta + rho * residual + np.sqrt(1 - rho**2) * rng.normal(size=len(residual))
+    propensity = (
+        _predictors(k, world, seen) @ beta + rho * residual + np.sqrt(1 - rho**2) * rng.normal(size=len(residual))
+    )
     left = seen.copy()
     left[:, j] &= propensity > 0
     return left
@@ -113,12 +134,41 @@ def _(belief: Dropout, k: int, world: World, seen: np.ndarray, rng: np.random.Ge
             which, made = reached[t]
             on = made @ beta
             eta = indicator.w @ on[: -len(which)] + y[:, list(which)] @ on[-len(which) :]
-            gone |= _happens(eta, belief.link, rng)
+            gone |= happens(eta, belief.link, rng)
         left[gone, column] = False
     return left
 
 
-def _happens(eta: np.ndarray, link: str, rng: np.random.Generator) -> np.ndarray:
+@holes.register
+def _(belief: SharedParameter, k: int, world: World, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    indicator, y = world.layout.indicators[k], world.layout.y
+    hazard = indicator.hazard
+    assert hazard is not None
+    beta = world.truth.numbers(hazard.of, hazard.terms)
+    u = random_terms(world.truth, world.layout, y - world.layout.x @ world.coef.T, world.cov, rng)
+    left = seen.copy()
+    for t, made in zip(hazard.at, hazard.maps, strict=True):
+        on = made @ beta
+        eta = indicator.w @ on[: -u.shape[1]] + u @ on[-u.shape[1] :]
+        missing = happens(eta, belief.link, rng)
+        # who leaves is gone from there on, and so gone at all later waves whatever else is drawn for them
+        for column in hazard.order[t:] if hazard.of == "dropout" else hazard.order[t : t + 1]:
+            left[missing, column] = False
+    return left
+
+
+def _predictors(k: int, world: World, seen: np.ndarray) -> np.ndarray:
+    """The fully seen predictors of indicator k, and earlier indicators as they came out."""
+    built, layout = world.designs.indicators[k], world.layout
+    frame = world.data.frame.copy()
+    for column in built.holes:
+        if column in layout.columns:
+            j = layout.columns.index(column)
+            frame[column] = np.where(seen[:, j], layout.y[:, j], np.nan)
+    return built.rebuild(frame) if built.holes else layout.indicators[k].w
+
+
+def happens(eta: np.ndarray, link: str, rng: np.random.Generator) -> np.ndarray:
     """Draw an indicator of each row given its linear predictor."""
     if link == "probit":
         return eta + rng.normal(size=len(eta)) > 0

@@ -11,15 +11,19 @@ import pandas as pd
 from mnarkit.data import IncompleteData
 from mnarkit.errors import SpecError
 from mnarkit.fit import checked_seed
+from mnarkit.formula import parse
 from mnarkit.normal.layout import Designs, KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.parameters import Parameters, kernel_parameters
-from mnarkit.simulate.mechanisms import World, holes
+from mnarkit.simulate.factored import columns_with_levels, draw_factored
+from mnarkit.simulate.limits import hide_inside
+from mnarkit.simulate.mechanisms import World, holes, in_order
 from mnarkit.simulate.truth import Truth, moments
 from mnarkit.spec.check import named_columns
 from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import Dropout
-from mnarkit.spec.engine import engine_of
+from mnarkit.spec.engine import engine_of, regressions_of
 from mnarkit.spec.growth import Growth
+from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["draw_table", "simulate"]
@@ -83,19 +87,19 @@ def simulate(
     if not isinstance(truth, Mapping):
         raise SpecError(f"truth= is a mapping of parameters by name, not {type(truth).__name__}")
     _can_be_drawn(spec)
-    rng = np.random.default_rng(checked_seed(seed))
+    # a stream of its own: predictors drawn with the same seed must not come back as the noise
+    rng = np.random.default_rng(np.random.SeedSequence(checked_seed(seed), spawn_key=(0,)))
     table = _rows(spec, n, data, rng)
-    values, seen, frame = draw_table(spec.model, spec, Truth(truth), table, rng)
-    made = frame.copy()
+    seen, frame = draw_table(spec.model, spec, Truth(truth), table, rng)
+    seen, made = hide_inside(spec, seen, frame) if spec.limits else (seen, frame.copy())
     for j, column in enumerate(spec.model.columns):
-        frame[column] = values[:, j]
-        made[column] = np.where(seen[:, j], values[:, j], np.nan)
+        made[column] = frame[column].where(seen[:, j])
     return (made, frame) if complete else made
 
 
 def _can_be_drawn(spec: Spec) -> None:
-    if engine_of(spec).name == "factored":
-        raise SpecError(f"simulate draws from normal data models; {spec.model} is factored")
+    if spec.restriction is not None:
+        raise SpecError(f"{spec.restriction} has no distribution of its own to draw from; simulate the table under MAR")
     if any(isinstance(b, Dropout) and b.death for b in spec.missingness):
         raise SpecError("simulate does not draw deaths: give the Dropout without death=")
 
@@ -104,7 +108,7 @@ def _rows(spec: Spec, n: int | None, data: object | None, rng: np.random.Generat
     """The columns that the spec names; modelled ones hold 0 where they are recorded, or everywhere."""
     if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1):
         raise SpecError(f"n= is a whole number of at least 1, not {n!r}")
-    modelled = spec.model.columns
+    modelled, with_levels = spec.model.columns, columns_with_levels(spec)
     others = [c for c in dict.fromkeys(named_columns(spec)) if c not in modelled]
     if data is None:
         if n is None:
@@ -115,7 +119,9 @@ def _rows(spec: Spec, n: int | None, data: object | None, rng: np.random.Generat
     given = IncompleteData.of(data)
     given.require(others, "the spec")
     mask = {c: given.seen(c) if c in given.columns else np.ones(given.n, dtype=bool) for c in modelled}
+    named = [c for c in with_levels if c in given.columns]
     table = pd.DataFrame({c: np.where(m, 0.0, np.nan) for c, m in mask.items()}, index=given.frame.index)
+    table = table.assign(**{c: given.frame[c] for c in named})  # their values name the levels
     table = pd.concat([table, given.frame[others]], axis=1)
     if n is None or n == given.n:
         return table
@@ -123,17 +129,23 @@ def _rows(spec: Spec, n: int | None, data: object | None, rng: np.random.Generat
 
 
 def _needs_no_table(spec: Spec) -> None:
-    """Refuse a belief without a model of the holes, or with levels, where there is no table to take them from."""
+    """Refuse what takes rows from a table: a belief without a model of the holes, groups of random terms."""
     blind = [b for b in spec.missingness if b in spec.pattern_mixtures or b == spec.reference]
     if blind:
         raise SpecError(f"{blind[0]} has no model of the holes: give data=, a table whose rows have them")
+    formulas = [parse(each.formula) for each in (*regressions_of(spec), *spec.selections)]
+    bar = next((f.bar for f in formulas if f.bar is not None), None)
+    if bar is not None:
+        raise SpecError(f"{bar} is about groups of rows: give data=, a table with the column {bar.group!r}")
 
 
 @singledispatch
 def draw_table(
     model: DataModel, spec: Spec, truth: Truth, table: pd.DataFrame, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Complete values (n, p), what is left of them (n, p), and the table; of the extended normal."""
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """What is left of the values, (n, p), before limits hide some, and the complete table."""
+    if engine_of(spec).name == "factored":
+        return draw_factored(spec, truth, table, rng)
     full = table.assign(**dict.fromkeys(spec.model.columns, 0.0))
     given = IncompleteData.of(table)
     seen = np.column_stack([given.seen(c) for c in spec.model.columns])
@@ -143,16 +155,15 @@ def draw_table(
     designs = replace(designs_of(spec, blank), leaving=_leaving(spec, truth))
     layout = lay_out(spec, blank, designs)
     times = spec.model.times if isinstance(spec.model, Growth) else ()
-    coef, cov = moments(truth, layout.columns, layout.terms, layout.structure, times)
+    arms = () if layout.arms is None else layout.arms.labels
+    coef, cov = moments(truth, layout.columns, layout.terms, layout.structure, times, arms)
     y = _values(spec, truth, _with_holes(spec, table, seen, designs), coef, cov, rng)
     full = full.assign(**{c: y[:, j] for j, c in enumerate(spec.model.columns)})
-    world = World(replace(layout, y=y), coef, cov, truth, IncompleteData.of(full))
-    k = 0
-    for belief in spec.missingness:
-        is_selection = belief in spec.selections
-        seen = holes(belief, k if is_selection else -1, world, seen, rng)
-        k += is_selection
-    return y, seen, full
+    world = World(replace(layout, y=y), coef, cov, truth, IncompleteData.of(full), designs)
+    for belief in in_order(spec):
+        k = spec.selections.index(belief) if belief in spec.selections else -1
+        seen = holes(belief, k, world, seen, rng)
+    return seen, full
 
 
 def _with_holes(spec: Spec, table: pd.DataFrame, seen: np.ndarray, designs: Designs) -> Layout:
@@ -167,6 +178,8 @@ def _values(
     """Draw y of every row: around B x, moved where an amount inside the model says so."""
     n, p = layout.y.shape
     noise = rng.normal(size=(n, p))
+    if layout.arms is not None:
+        return layout.x @ coef.T + np.einsum("nij,nj->ni", np.linalg.cholesky(cov)[layout.arms.code], noise)
     if not layout.model_amounts:
         return layout.x @ coef.T + noise @ np.linalg.cholesky(cov).T
     without = replace(layout, indicators=())
@@ -187,14 +200,15 @@ def _amount(truth: Truth, amount: Any) -> float:
 
 
 def _leaving(spec: Spec, truth: Truth) -> tuple[int, ...]:
-    """The waves at which one can leave: all but the first, or those of which the truth has an intercept."""
-    dropout = next((b for b in spec.selections if isinstance(b, Dropout)), None)
-    if dropout is None:
+    """The waves with an indicator: all (one leaves after the first), or those of which the truth has an intercept."""
+    belief = next((b for b in spec.selections if isinstance(b, (Dropout, SharedParameter))), None)
+    if belief is None:
         return ()
-    waves = tuple(range(1, len(dropout.waves)))
-    given = truth.given.get("dropout")
-    labels = list(given) if isinstance(given, dict) else list(getattr(given, "dropout_term", []))
+    name = belief.of if isinstance(belief, SharedParameter) else "dropout"
+    waves = tuple(range(0 if name == "missing" else 1, len(belief.waves)))
+    given = truth.given.get(name)
+    labels = list(given) if isinstance(given, dict) else list(getattr(given, f"{name}_term", []))
     named = [str(getattr(label, "values", label)) for label in labels]
-    if "Intercept" not in dropout.by_wave or not named:
+    if "Intercept" not in belief.by_wave or not named:
         return waves
-    return tuple(t for t in waves if f"Intercept[{dropout.waves[t]}]" in named)
+    return tuple(t for t in waves if f"Intercept[{belief.waves[t]}]" in named)

@@ -11,11 +11,12 @@ from mnarkit.formula import design, parse
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.bounds import check_limits, measured_table, present_cells
 from mnarkit.spec.check_amounts import check_amounts, check_model_amounts
+from mnarkit.spec.check_arms import check_arms
 from mnarkit.spec.check_dropout import check_dropout, dropout_identified
 from mnarkit.spec.check_restriction import monotone_lengths
 from mnarkit.spec.check_shared import check_shared, shared_identified
 from mnarkit.spec.collinear import check_undetermined, full_rank
-from mnarkit.spec.data_models import DataModel, formulas_of, regression_of
+from mnarkit.spec.data_models import DataModel, MvNormal, formulas_of, regression_of
 from mnarkit.spec.death import check_death, death_waves, still_there
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.events import check_reference, events_of, fitted_table
@@ -50,6 +51,7 @@ def check(spec: Spec, data: IncompleteData) -> None:
     data.require(named_columns(spec), "the spec")
     check_reference(spec, data)
     _model(spec.model, fitted_table(spec, data))
+    check_arms(spec, fitted_table(spec, data))
     _beliefs(spec, data)
 
 
@@ -145,6 +147,7 @@ def named_columns(spec: Spec) -> list[str]:
     named = [*spec.model.columns, *used, *(bound for b in spec.limits for bound in b.bounds)]
     groups = [c.by for c in spec.amounts if c.by is not None]
     groups += [spec.dropout.death] if spec.dropout is not None and spec.dropout.death is not None else []
+    groups += [spec.model.by] if isinstance(spec.model, MvNormal) and spec.model.by is not None else []
     return [*named, *(c for w in wheres for c in sorted(condition(w).columns)), *groups]
 
 

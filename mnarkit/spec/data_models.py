@@ -30,6 +30,9 @@ class MvNormal:
     covariance : {"UN", "CS", "CSH", "AR(1)", "ARH(1)", "TOEP", "TOEPH"}
         Unstructured, compound symmetry, first-order autoregression or Toeplitz (columns in their order), as SAS names
         them: with H one residual sd a column, without it one for all.
+    by : str, optional
+        A fully seen column: each of its levels, such as the arms of a trial, has a covariance of its own. The mean is
+        what `given` says.
     priors : mapping of str to Prior, optional
         For `coef` (all slopes), `intercept`, `sd` and `corr`; by default normal(0, 10), normal(0, 10),
         half_student_t(3, 2.5) and lkj(1), on the standardised columns.
@@ -37,7 +40,7 @@ class MvNormal:
     Raises
     ------
     SpecError
-        No column, a column named twice, or a column also used in `given`.
+        No column, a column named twice, or a column also used in `given` or `by`.
 
     Examples
     --------
@@ -49,9 +52,17 @@ class MvNormal:
     columns: tuple[str, ...]
     given: str = "1"
     covariance: Covariance = "UN"
+    by: str | None = None
     priors: Priors = None
 
-    def __init__(self, *columns: str, given: str = "1", covariance: Covariance = "UN", priors: Priors = None) -> None:
+    def __init__(
+        self,
+        *columns: str,
+        given: str = "1",
+        covariance: Covariance = "UN",
+        by: str | None = None,
+        priors: Priors = None,
+    ) -> None:
         if not columns or not all(isinstance(c, str) and c for c in columns):
             raise SpecError(f"MvNormal takes the names of one or more columns, not {columns!r}")
         twice = sorted({c for c in columns if columns.count(c) > 1})
@@ -68,9 +79,14 @@ class MvNormal:
             raise SpecError(f"covariance= is one of {', '.join(COVARIANCES)}, not {covariance!r}")
         if covariance != "UN" and len(columns) < 3:
             raise SpecError(f"covariance={covariance!r} needs at least 3 columns, not {len(columns)}; use 'UN'")
+        if not (by is None or (isinstance(by, str) and by)):
+            raise SpecError(f"by= names the column whose levels have a covariance each, not {by!r}")
+        if by in columns:
+            raise SpecError(f"by={by!r} is a modelled column; the levels of a fully seen one have a covariance each")
         object.__setattr__(self, "columns", tuple(columns))
         object.__setattr__(self, "given", parsed.text)
         object.__setattr__(self, "covariance", covariance)
+        object.__setattr__(self, "by", by)
         object.__setattr__(self, "priors", model_priors(priors, "MvNormal"))
 
     @property
@@ -81,7 +97,8 @@ class MvNormal:
     def __str__(self) -> str:
         given = "" if self.given == "1" else f", given {self.given}"
         shape = "" if self.covariance == "UN" else f", covariance {self.covariance}"
-        return f"({', '.join(self.columns)}) jointly normal{given}{shape}"
+        each = "" if self.by is None else f", a covariance for each {self.by}"
+        return f"({', '.join(self.columns)}) jointly normal{given}{shape}{each}"
 
 
 type DataModel = Regression | Regressions | MvNormal | Growth

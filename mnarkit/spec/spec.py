@@ -263,10 +263,10 @@ def _one_restriction(model: DataModel, beliefs: tuple[Missingness, ...]) -> None
             f"{restrictions[0]} says where every wave's distribution is taken from, and {other[0]} says it otherwise; "
             "keep one, or give amounts with of='prediction'"
         )
-    if not isinstance(model, MvNormal) or model.covariance != "UN" or model.priors:
+    if not isinstance(model, MvNormal) or model.covariance != "UN" or model.by is not None or model.priors:
         raise SpecError(
             f"{restrictions[0]} takes each wave's regression from its own donors, so the data model is MvNormal of the "
-            "waves in their order, with covariance='UN' and without priors="
+            "waves in their order, with covariance='UN', without by= and priors="
         )
 
 

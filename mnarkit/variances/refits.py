@@ -18,6 +18,7 @@ from mnarkit.normal.moments import gather, moments
 from mnarkit.normal.rank import check_moments
 from mnarkit.normal.reference import ReferenceRows
 from mnarkit.normal.structure import structure_of
+from mnarkit.spec.data_models import MvNormal
 from mnarkit.spec.missingness import MAR
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.reference import Reference
@@ -88,7 +89,8 @@ def _of_arrays(spec: Spec) -> bool:
     plain = (MAR, PatternMixture, Reference)
     inside = any(c.of == "model" for c in spec.amounts)
     known = all(isinstance(b, plain) for b in spec.missingness)
-    return known and not inside and spec.restriction is None and structure_of(spec.model) is None
+    common = structure_of(spec.model) is None and not (isinstance(spec.model, MvNormal) and spec.model.by)
+    return known and not inside and spec.restriction is None and common
 
 
 def _laid(fit: EMFit) -> Analyst:
@@ -118,6 +120,8 @@ def _reference_of(reference: ReferenceRows, rows: np.ndarray) -> ReferenceRows:
         y=reference.y[rows],
         x=reference.x[rows],
         x_control=reference.x_control[rows],
+        arm=reference.arm[rows],
+        arm_control=reference.arm_control[rows],
     )
 
 

@@ -7,18 +7,17 @@ from collections.abc import Callable
 
 import arviz as az
 import numpy as np
-import nutpie
 import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 import xarray as xr
 
 import mnarkit as mk
-from mnarkit.build import build_parts
 from mnarkit.data import IncompleteData
-from mnarkit.sample.compiled import _compile, named_draws
 from mnarkit.sample.convergence import moving
-from mnarkit.sample.start import start_of
+from mnarkit.sample.direct import draw_directly
+from mnarkit.sample.settings import Settings
+from mnarkit.sample.target import Target
 from tests.benchmarks import jags, latent
 
 
@@ -29,37 +28,25 @@ def least_ess(posterior: xr.Dataset) -> float:
 
 
 def timed(run: Callable[[], xr.Dataset]) -> tuple[float, float]:
-    """Effective draws per second and seconds, tuning included; a first call, which loads code, is not counted."""
-    run()
+    """Effective draws per second and seconds, tuning included."""
     began = time.perf_counter()
     posterior = run()
     seconds = time.perf_counter() - began
     return least_ess(posterior) / seconds, seconds
 
 
-def compiled_run(spec: mk.Spec, table: pd.DataFrame, draws: int) -> Callable[[], xr.Dataset]:
-    """Sampling alone: the model is compiled before."""
+def timed_again(run: Callable[[], xr.Dataset]) -> tuple[float, float]:
+    """The same, a first call, which loads code, not counted."""
+    run()
+    return timed(run)
+
+
+def direct_run(spec: mk.Spec, table: pd.DataFrame, draws: int) -> Callable[[], xr.Dataset]:
+    """Sampling alone: the table is laid out before."""
     data = IncompleteData.of(table)
-    built = build_parts(spec, data)
-    compiled = _compile(built.model, start_of(spec, data, built.scaling, built.standard.structure))
-
-    def run() -> xr.Dataset:
-        tree = nutpie.sample(
-            compiled,
-            draws=draws,
-            tune=draws,
-            chains=2,
-            cores=2,
-            seed=1,
-            target_accept=0.9,
-            adaptation="low_rank",
-            progress_bar=False,
-            store_unconstrained=True,
-            save_warmup=False,
-        )
-        return moving(named_draws(tree["sample_stats"]["unconstrained_draw"].values, built.model))
-
-    return run
+    target, settings = Target.of(spec, data), Settings(draws, draws, chains=2, cores=2, seed=1)
+    assert target is not None  # what cannot be sampled without compiling is another benchmark
+    return lambda: moving(draw_directly(target, data, settings).posterior)
 
 
 def joint_table(n: int, p: int = 5, holes: float = 0.15) -> pd.DataFrame:
@@ -105,7 +92,7 @@ def two_selections(n: int = 2000, draws: int = 1000, peer_draws: tuple[int, int]
     spec = mk.Spec(
         mk.MvNormal("y1", "y2", given="x"), mk.Selection("missing(y1) ~ y1 + z"), mk.Selection("missing(y2) ~ y2 + z")
     )
-    rate, seconds = timed(compiled_run(spec, table, draws))
+    rate, seconds = timed_again(direct_run(spec, table, draws))
     both = table[["y1", "y2"]].isna().all(axis=1).mean()
     print(
         f"selection with two incomplete columns, n = {n:,}, both missing in {both:.0%}: {rate:.0f} min-ESS/s "
@@ -137,9 +124,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     joint = mk.Spec(mk.MvNormal(*(f"y{j}" for j in range(5))))
-    rate, seconds = timed(compiled_run(joint, joint_table(1000), 1000))
+    rate, seconds = timed_again(direct_run(joint, joint_table(1000), 1000))
     print(f"multivariate normal, n = 1,000, p = 5, 15 % holes: {rate:.0f} min-ESS/s ({seconds:.2f} s)", flush=True)
-    rate_large, seconds_large = timed(compiled_run(joint, joint_table(100_000), 1000))
+    rate_large, seconds_large = timed_again(direct_run(joint, joint_table(100_000), 1000))
     print(
         f"  n = 100,000: {rate_large:.0f} min-ESS/s ({seconds_large:.2f} s), "
         f"{seconds_large / seconds:.2f} x the time of n = 1,000",
@@ -151,7 +138,7 @@ def main() -> None:
 
     table = selection_table()
     spec = mk.Spec(mk.Regression("y ~ x1 + x2"), mk.Selection("missing(y) ~ z + y"))
-    rate, seconds = timed(compiled_run(spec, table, 1000))
+    rate, seconds = timed_again(direct_run(spec, table, 1000))
     print(
         f"probit selection, n = 2,000, {table['y'].isna().mean():.0%} missing: {rate:.0f} min-ESS/s ({seconds:.2f} s)",
         flush=True,

@@ -13,7 +13,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 import mnarkit as mk
-from tests.benchmarks.__main__ import against_latent, compiled_run, timed
+from tests.benchmarks.__main__ import against_latent, direct_run, timed_again
 
 WAVES = tuple(f"w{t}" for t in range(6))
 
@@ -57,7 +57,7 @@ def dropout() -> None:
     """Effective draws per second while sampling."""
     table = trial()
     spec = mk.Spec(mk.MvNormal(*WAVES), mk.Dropout("previous + current", waves=WAVES))
-    rate, seconds = timed(compiled_run(spec, table, 1000))
+    rate, seconds = timed_again(direct_run(spec, table, 1000))
     print(
         f"Diggle-Kenward, 6 waves x 1,000, {table['w5'].isna().mean():.0%} gone: {rate:.0f} min-ESS/s "
         f"({seconds:.1f} s)",

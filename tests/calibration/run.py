@@ -2,6 +2,8 @@
 
 import json
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +12,26 @@ import xarray as xr
 
 import mnarkit as mk
 from mnarkit.data import IncompleteData
+from mnarkit.factored import layout as factored_layout
+from mnarkit.factored.check import check_factored
+from mnarkit.factored.coords import coords_of, dims_of
+from mnarkit.factored.posterior import posterior_of as factored_posterior
+from mnarkit.factored.posterior import prior_of_term
+from mnarkit.families import FAMILIES
+from mnarkit.priors import Prior, prior_table
 from mnarkit.sample.direct import draw_directly
+from mnarkit.sample.factored import draw_factored
 from mnarkit.sample.own import posterior_of
 from mnarkit.sample.scalars import BETA, HALF_NORMAL, HALF_STUDENT, NORMAL, STUDENT, unplaced
-from mnarkit.sample.settings import Settings
+from mnarkit.sample.settings import Drawn, Settings
 from mnarkit.sample.target import Target
 from mnarkit.spec.check import check
+from mnarkit.spec.engine import engine_of, regressions_of
 from tests.calibration.scenarios import Scenario, predictors
 
-__all__ = ["MOST", "one_set", "ranks_of"]
+__all__ = ["MOST", "one_set", "prior_of", "ranks_of", "resumed"]
 
-DRAWS, THIN, TUNE = 495, 5, 300
-MOST = DRAWS // THIN  # ranks go from 0 to this
+MOST, TUNE = 99, 300  # ranks go from 0 to the first, the number of draws that are compared
 
 
 def from_prior(target: Target, rng: np.random.Generator) -> xr.Dataset:
@@ -41,42 +51,83 @@ def from_prior(target: Target, rng: np.random.Generator) -> xr.Dataset:
     return posterior_of(target, np.concatenate(parts)[None, None]).isel(chain=0, draw=0)
 
 
+def from_factored_prior(spec: mk.Spec, layout: factored_layout.Layout, rng: np.random.Generator) -> xr.Dataset:
+    """One draw of all parameters of a factored spec; every prior is declared, in raw units."""
+    declared = [prior_table(r.priors) for r in regressions_of(spec)] + [prior_table(b.priors) for b in spec.selections]
+    dims, made = dims_of(layout), {}
+    for factor, priors in zip(layout.factors, declared, strict=True):
+        each = [_drawn(prior_of_term(factor, term, priors), rng) for term in factor.terms]
+        made[factor.name] = (dims[factor.name], np.array(each))
+        for name in () if factor.of_indicator else FAMILIES[factor.family].auxiliary:
+            made[f"{name}_{layout.columns[factor.column]}"] = ((), _drawn(priors[name], rng))
+    used = {d for names, _ in made.values() for d in names}
+    return xr.Dataset(made, coords={k: v for k, v in coords_of(layout).items() if k in used})
+
+
+def _drawn(prior: Prior | float, rng: np.random.Generator) -> float:
+    assert isinstance(prior, Prior)
+    assert prior.unit == "raw"
+    if prior.family == "half_normal":
+        return float(np.abs(prior.values[0] * rng.normal()))
+    return float(prior.draw(rng))
+
+
+def prior_of(scenario: Scenario) -> Callable[[np.random.Generator], xr.Dataset]:
+    """Draw parameters from the prior of a scenario's spec."""
+    spec = scenario.spec
+    data = IncompleteData.of(mk.simulate(spec, scenario.nominal, data=predictors(scenario), seed=1))
+    if engine_of(spec).name == "factored":
+        layout = factored_layout.lay_out(spec, data, factored_layout.designs_of(spec, data))
+        return partial(from_factored_prior, spec, layout)
+    target = Target.of(spec, data)
+    assert target is not None
+    return partial(from_prior, target)
+
+
+def draw(spec: mk.Spec, data: IncompleteData, settings: Settings) -> Drawn:
+    """Draw as `mk.sample` does."""
+    if engine_of(spec).name == "factored":
+        layout = factored_layout.lay_out(spec, data, factored_layout.designs_of(spec, data))
+        return draw_factored(factored_posterior(spec, layout), settings)
+    target = Target.of(spec, data)
+    assert target is not None
+    return draw_directly(target, data, settings)
+
+
 def usable(spec: mk.Spec, table: pd.DataFrame) -> bool:
     """Whether a table is one that anybody would fit: a rule on the data alone, which leaves the ranks uniform."""
     seen = table[list(spec.model.columns)].notna().mean()
     if not 0.15 <= seen.min() <= seen.max() or not 0.1 <= table.notna().all(axis=1).mean() <= 0.97:
         return False
     try:
-        check(spec, IncompleteData.of(table))
+        (check_factored if engine_of(spec).name == "factored" else check)(spec, IncompleteData.of(table))
     except mk.errors.MnarkitError:
         return False
     return True
 
 
-def one_set(scenario: Scenario, nominal: Target, number: int) -> dict[str, float]:
+def one_set(scenario: Scenario, prior: Callable[[np.random.Generator], xr.Dataset], number: int) -> dict[str, float]:
     """Ranks of every parameter in data set `number`, with divergences."""
     spec, rows = scenario.spec, predictors(scenario)
     for attempt in range(200):
         rng = np.random.default_rng([number, attempt])
-        truth = from_prior(nominal, rng)
+        truth = prior(rng)
         table = mk.simulate(spec, truth, data=rows, seed=int(rng.integers(2**31)))
         if usable(spec, table):
             break
-    data = IncompleteData.of(table)
-    target = Target.of(spec, data)
-    assert target is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        drawn = draw_directly(target, data, Settings(DRAWS, TUNE, 1, 1, 0.9, number))
-    ranks = {name: int((values < true).sum()) for name, values, true in _pairs(drawn.posterior, truth)}
+        drawn = draw(spec, IncompleteData.of(table), Settings(MOST * scenario.thin, TUNE, 1, 1, 0.9, number))
+    pairs = _pairs(drawn.posterior.isel(chain=0, draw=slice(None, None, scenario.thin)), truth)
+    ranks = {name: int((values < true).sum()) for name, values, true in pairs}
     return {"set": number, "attempts": attempt + 1, "divergences": int(drawn.statistics["diverging"].sum())} | ranks
 
 
 def _pairs(posterior: xr.Dataset, truth: xr.Dataset) -> list[tuple[str, np.ndarray, float]]:
     """Name, thinned draws and true value of everything that moves."""
     found = []
-    for name in posterior.data_vars:
-        values, true = posterior[name].values[0, ::THIN], truth[name].values
+    for name in truth.data_vars:
+        values, true = posterior[name].values, truth[name].values
         for at in np.ndindex(true.shape):
             if str(name).endswith("corr") and len(at) == 2 and at[0] <= at[1]:
                 continue
@@ -86,16 +137,18 @@ def _pairs(posterior: xr.Dataset, truth: xr.Dataset) -> list[tuple[str, np.ndarr
 
 
 def ranks_of(scenario: Scenario, sets: int, file: Path) -> pd.DataFrame:
-    """Run what the file does not hold yet, one line of JSON a data set."""
+    """Ranks of data sets 0, 1, …, of a scenario."""
+    return resumed(partial(one_set, scenario, prior_of(scenario)), sets, file)
+
+
+def resumed(make: Callable[[int], dict[str, float]], count: int, file: Path) -> pd.DataFrame:
+    """Run what the file does not hold yet, one line of JSON a number."""
     done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     known = {row["set"] for row in done}
-    first = mk.simulate(scenario.spec, scenario.nominal, data=predictors(scenario), seed=1)
-    nominal = Target.of(scenario.spec, IncompleteData.of(first))
-    assert nominal is not None
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as out:
-        for number in (k for k in range(sets) if k not in known):
-            row = one_set(scenario, nominal, number)
+        for number in (k for k in range(count) if k not in known):
+            row = make(number)
             out.write(json.dumps(row) + "\n")
             out.flush()
             done.append(row)

@@ -15,12 +15,16 @@ import mnarkit as mk
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is calibrated: tables of n rows, drawn from the prior of `spec`; `nominal` is one ordinary truth."""
+    """What is calibrated: tables of n rows, drawn from the prior of `spec`; `nominal` is one ordinary truth.
+
+    Every `thin`-th draw is compared with the truth; sampled cells need more distance.
+    """
 
     spec: mk.Spec
     nominal: dict
     n: int = 150
     masked: tuple[str, ...] = ()
+    thin: int = 5
 
 
 def raw(family: str, *values: float) -> mk.Prior:
@@ -44,6 +48,18 @@ CURVE = {
     "random_corr": [[1.0, 0.2], [0.2, 1.0]],
     "residual_sd": [0.7] * 4,
 }
+LIMITED = mk.Limits("v", low=0.6, because="the scale ends there")
+OF_TERMS = {"one": raw("normal", -1.2, 0.3), "intercept": raw("normal", 0.3, 0.4), "slope": raw("normal", 0.3, 0.4)}
+CURVED = mk.Growth(*WAVES, times=(0, 1, 2, 4), priors=DATA)
+OF_LATER = {"one": raw("normal", -0.8, 0.5), "missing(y)": raw("normal", 0.5, 0.5), "v": raw("normal", 0.3, 0.4)}
+OF_BINARY = {"one": raw("normal", -0.5, 0.5), "y": raw("normal", 0.5, 1.0), "z": raw("normal", 0.5, 0.5)}
+OF_COUNT = {"one": raw("normal", -0.5, 0.5), "y": raw("normal", 0.1, 0.2), "z": raw("normal", 0.5, 0.5)}
+FLAT = {"coef": raw("normal", 0, 1)}
+COUNT = mk.Regression("y ~ 0 + one + x", family="poisson", priors={"coef": raw("normal", 0, 0.5)})
+TWO_FACTORS = mk.Regressions(
+    mk.Regression("y ~ 0 + one + v + x", priors={k: p for k, p in DATA.items() if k != "corr"}),
+    mk.Regression("v ~ 0 + one + x", priors={k: p for k, p in DATA.items() if k != "corr"}),
+)
 RHO = {"rho": mk.Prior("normal", 0, 0.8)}
 SHIFT = mk.Shift("y", mk.Prior("normal", -0.5, 0.5), unit="raw", of="model")
 
@@ -83,6 +99,53 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "PatternMixture, of='model'": Scenario(
         mk.Spec(PAIR, mk.PatternMixture(SHIFT)), TWO | {"shift_y": -0.5}, masked=("y", "v")
+    ),
+    "SharedParameter, dropout": Scenario(
+        mk.Spec(CURVED, mk.SharedParameter("0 + one + intercept + slope", by_wave=(), priors=OF_TERMS)),
+        CURVE | {"dropout": {"one": -1.2, "intercept": 0.3, "slope": 0.3}},
+        n=60,
+    ),
+    "SharedParameter, every hole": Scenario(
+        mk.Spec(
+            CURVED,
+            mk.SharedParameter("0 + one + intercept + slope", of="missing", by_wave=(), priors=OF_TERMS),
+        ),
+        CURVE | {"missing": {"one": -1.2, "intercept": 0.3, "slope": 0.3}},
+        n=50,
+    ),
+    "Limits": Scenario(mk.Spec(PAIR, mk.Limits("y", high=-0.3), LIMITED), TWO, n=120),
+    "Limits and selection": Scenario(
+        mk.Spec(PAIR, mk.Selection("missing(y) ~ 0 + one + y + z", priors=OF_Y), LIMITED),
+        TWO | {"missing_y": MISSING_Y},
+        n=120,
+    ),
+    "Selection, on an earlier indicator": Scenario(
+        mk.Spec(
+            PAIR,
+            mk.Selection("missing(y) ~ 0 + one + y + z", priors=OF_Y),
+            mk.Selection("missing(v) ~ 0 + one + missing(y) + v", priors=OF_LATER),
+        ),
+        TWO | {"missing_y": MISSING_Y, "missing_v": {"one": -0.8, "missing(y)": 0.5, "v": 0.3}},
+        n=120,
+    ),
+    "Bernoulli with selection": Scenario(
+        mk.Spec(
+            mk.Regression("y ~ 0 + one + x", family="bernoulli", priors=FLAT),
+            mk.Selection("missing(y) ~ 0 + one + y + z", link="logit", priors=OF_BINARY),
+        ),
+        {"coef_y": [0.3, 1.0], "missing_y": {"one": -0.5, "y": 0.5, "z": 0.5}},
+    ),
+    "Poisson with selection": Scenario(
+        mk.Spec(COUNT, mk.Selection("missing(y) ~ 0 + one + y + z", priors=OF_COUNT)),
+        {"coef_y": [0.3, 0.5], "missing_y": {"one": -0.5, "y": 0.1, "z": 0.5}},
+        n=80,
+    ),
+    "Regressions, an incomplete covariate": Scenario(
+        mk.Spec(TWO_FACTORS, mk.Selection("missing(v) ~ 0 + one + v + x", priors=OF_V)),
+        {"coef_y": [0.3, 0.7, 0.3], "sd_y": 1.0, "coef_v": [0.0, 0.5], "sd_v": 1.0, "missing_v": MISSING_V},
+        n=60,
+        masked=("y",),
+        thin=6,
     ),
     "Growth": Scenario(mk.Spec(mk.Growth(*WAVES, times=(0, 1, 2, 4), priors=DATA)), CURVE, n=100, masked=WAVES[1:]),
 }
