@@ -369,6 +369,7 @@ def test_from_sample_to_pooled(tmp_path):
     pd.testing.assert_frame_equal(one[2], two[2])
     assert not one[0]["y"].isna().any()
     assert (one[1].loc[TABLE["y"].notna(), "y"] == TABLE["y"].dropna()).all()
+    assert mk.diagnose(fit) is not None
     pooled = mk.pool(mk.analyze(one, lambda t: smf.mixedlm("y ~ x + time", t, groups=t["id"]).fit())).to_frame()
     assert {"x", "time"} <= set(pooled["term"])
 
