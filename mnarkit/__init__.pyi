@@ -21,6 +21,7 @@ from .fit import Fit, load_fit
 from .impute import Completed, Imputations, impute, read_imputations
 from .mixed import Mixed, mix_posteriors
 from .normal.translate import Translation, selection_of_shift, shift_of_selection
+from .plan import Plan, plan
 from .pool import Pooled, PooledTest, pool, pool_test
 from .priors import Prior
 from .report import report
@@ -70,6 +71,7 @@ __all__ = [
     "OddsRatio",
     "PatternAverage",
     "PatternMixture",
+    "Plan",
     "Pooled",
     "PooledTest",
     "Prior",
@@ -104,6 +106,7 @@ __all__ = [
     "loo",
     "mix_posteriors",
     "pattern_average",
+    "plan",
     "pool",
     "pool_test",
     "predict",

@@ -31,10 +31,16 @@ def _missing(values: Any) -> Any:
     return np.isnan(np.asarray(values, dtype=np.float64)).astype(np.float64)
 
 
+def _above(values: Any, threshold: float) -> Any:
+    """1 where a value is above the threshold, 0 where it is not."""
+    return (np.asarray(values, dtype=np.float64) > threshold).astype(np.float64)
+
+
 FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "C": _categorical,
         "I": identity,
+        "above": _above,
         "abs": np.abs,
         "bs": basis_spline,
         "center": center,
@@ -55,6 +61,7 @@ ALLOWED = f"the functions are {', '.join(sorted({*FUNCTIONS} - {'missing'}, key=
 _OUTERMOST = frozenset({"C", "bs", "cs", "poly"})  # several columns each: not inside another call
 _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "above": ("threshold",),
         "bs": ("df", "knots", "degree", "include_intercept", "lower_bound", "upper_bound", "extrapolation"),
         "cs": ("df", "knots", "lower_bound", "upper_bound"),
         "poly": ("degree", "raw"),
@@ -157,8 +164,10 @@ def _check_expression(node: ast.expr, depth: int = 0) -> None:
 def _check_arguments(name: str, call: ast.Call, *, outermost: bool) -> None:
     if name in _OUTERMOST and not outermost:
         raise _refusal(f"uses {name}() inside another call; make it a term of its own")
-    if name in ("C", "missing") and not isinstance(call.args[0], ast.Name):
+    if name in ("C", "missing", "above") and not isinstance(call.args[0], ast.Name):
         raise _refusal(f"uses {name}() on an expression; {name} takes one column")
+    if name == "above" and len(call.args) + len(call.keywords) != 2:
+        raise _refusal("uses above() without its threshold; write above(y, 3)")
     options = _OPTIONS.get(name, ())
     named = [(keyword.arg, keyword.value) for keyword in call.keywords]
     positional = zip(options, call.args[1:], strict=False)

@@ -36,6 +36,8 @@ class Estimates:
         The log likelihoods of the analysis, for D3 and D4 of `pool_test`; None where it gives none.
     design : Design or None
         How a formula makes the terms of rows, for `predict`; without its matrix. None for a function.
+    notes : tuple of str
+        What a reader must know.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class Estimates:
     what: str
     likelihoods: Likelihoods | None = None
     design: "Design | None" = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_shapes(self.terms, self.estimates, self.covariances)
@@ -176,7 +179,7 @@ class Estimates:
             )
         values, part = self.estimates @ matrix.T, matrix[:, used]
         names = numbered(len(matrix)) if terms is None else tuple(map(str, terms))
-        return Estimates(names, values, part @ spread @ part.T, self.df_complete, self.what)
+        return Estimates(names, values, part @ spread @ part.T, self.df_complete, self.what, notes=self.notes)
 
     @property
     def m(self) -> int:

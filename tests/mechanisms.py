@@ -19,6 +19,7 @@ from mnarkit.spec.engine import engine_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "mechanisms.md"
 WAVES = ("w0", "w1", "w2", "w3")
+THRESHOLDS = {"skew_normal": 4.0, "gamma": 5.0}
 HEAD = """# Mechanisms by family
 
 What becomes of the unseen values under each belief, beside each data model, asked of the code by
@@ -26,6 +27,7 @@ What becomes of the unseen values under each belief, beside each data model, ask
 
 - **closed form**: integrated out in the likelihood of jointly normal columns; `em` and `sample`
 - **summed**: every value that an unseen cell can have is summed over; `sample`
+- **integrated**: summed over fixed points of each unseen cell; `sample`
 - **sampled**: unseen cells are variables beside the parameters; `sample`
 - **left out**: nothing else reads the cell, so that its density integrates to 1; `sample`
 - **afterwards**: a late belief, applied to the imputations of any fit that has the model; no refit
@@ -71,6 +73,10 @@ def beliefs(column: str) -> dict[str, tuple[tuple, bool]]:
         "MAR": ((), False),
         "Selection, probit": ((mk.Selection(f"missing({column}) ~ {column} + z"),), False),
         "Selection, logit": ((mk.Selection(f"missing({column}) ~ {column} + z", link="logit"),), False),
+        "Selection, threshold": (
+            (mk.Selection(f"missing({column}) ~ above({column}, {THRESHOLDS.get(column, 0.6)}) + z"),),
+            False,
+        ),
         "Selection, not linear": ((mk.Selection(f"missing({column}) ~ {column} + I({column}**2)"),), False),
         "Heckman": ((mk.Heckman(f"recorded({column}) ~ z"),), False),
         "Dropout": ((mk.Dropout("previous + current", waves=WAVES),), False),
@@ -123,7 +129,12 @@ def cell(model: object, column: str, belief: tuple, late: bool) -> str:
         return "drawn exactly" if spec.restriction is not None else "closed form"
     layout = lay_out(spec, data, designs_of(spec, data))
     j, roles = [one.column for one in layout.coded].index(column), layout.roles
-    words = {"summed": roles.summed, "sampled": roles.latent, "left out": roles.leaf}
+    words = {
+        "summed": roles.summed & ~roles.pointwise,
+        "integrated": roles.pointwise,
+        "sampled": roles.latent,
+        "left out": roles.leaf,
+    }
     return ", ".join(word for word, role in words.items() if role[:, j].any())
 
 

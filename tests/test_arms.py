@@ -302,7 +302,7 @@ BAD = {
     ),
     "restriction": (
         lambda f: mk.Spec(MODEL, mk.PatternMixture(mk.Restriction("CCMV"))),
-        "without by=",
+        "or by=",
     ),
     "new level": (
         lambda f: mk.impute(drawn(), 2, seed=1, data=f.assign(arm="other")),

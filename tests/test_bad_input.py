@@ -220,7 +220,7 @@ TABLES: dict[str, tuple[mk.Spec, pd.DataFrame, type[MnarkitError], str]] = {
         mk.Spec(MODEL, sel("income ~ log(income)")),
         T,
         SpecError,
-        "'log.income.' in .* transforms the modelled column 'income'; it can stand as it is alone",
+        "'log.income.' in .* is not linear in 'income', which .*; let the column stand as it is alone",
     ),
     "modelled column in Heckman": (
         mk.Spec(MODEL, mk.Heckman("recorded(income) ~ income")),
@@ -279,7 +279,7 @@ VALUES = {
     "code": (
         lambda: mk.Regression("income ~ exec('1')"),
         FormulaError,
-        "not allowed; the functions are abs, bs, C, .*",
+        "not allowed; the functions are above, abs, bs, C, .*",
     ),
     "Heckman of missing": (
         lambda: mk.Heckman("missing(y) ~ x"),

@@ -15,11 +15,17 @@ PROMISED = {
         ("report.html", "beliefs.png"),
     ),
     "trial.py": (
-        ("after dropout the mean jumps", "J2R, and 3 points worse", "information-anchored", "Crossing"),
-        ("report.html", "strategies.png"),
+        (
+            "the hazard of leaving follows",
+            "after dropout the mean jumps",
+            "BtheB 3 points worse",
+            "jackknife",
+            "Crossing",
+        ),
+        ("report.html", "beliefs.png"),
     ),
     "scores.py": (
-        ("Fit of 935 rows", "feduc sampled beside the parameters", "2 years less", "complete cases (663 men)"),
+        ("Fit of 935 rows", "feduc latent, sampled beside the parameters", "2 years less", "complete cases (663 men)"),
         ("report.html", "beliefs.png"),
     ),
     "utilities.py": (("factored", "Pooled over m = 20", "differences of all values"), ()),

@@ -115,9 +115,9 @@ def test_sampling_says_what_became_of_the_unseen_cells_and_saves_and_loads(tmp_p
     spec = mk.Spec(mk.Regressions(R("visits ~ y + cost", "poisson"), R("y ~ x", "bernoulli"), R("cost ~ x", "gamma")))
     with pytest.warns(ConvergenceWarning):  # few draws, on purpose: R-hat and effective sample size
         fit = mk.sample(spec, TABLE.head(120), draws=20, tune=30, chains=2, seed=1, progress=False)
-    assert "y summed over its 2 levels" in fit.notes[0]
-    assert "cost sampled beside the parameters" in fit.notes[0]
-    assert "visits read by nothing else, drawn afterwards" in fit.notes[0]
+    assert "y marginal, summed over its 2 levels" in fit.notes[0]
+    assert "cost latent, sampled beside the parameters" in fit.notes[0]
+    assert "visits marginal, left out, being read by nothing else that is known, and drawn afterwards" in fit.notes[0]
     assert fit.draws["posterior"]["coef_visits"].dims == ("chain", "draw", "visits_term")
     assert set(fit.draws["latent"].data_vars) == {"cost_missing"}
     again = mk.load_fit(fit.save(tmp_path / "run"))

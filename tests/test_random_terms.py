@@ -360,7 +360,7 @@ def fit_of(name: str) -> mk.Fit:
 
 def test_from_sample_to_pooled(tmp_path):
     fit = fit_of("normal")
-    assert "random effects (1 + time | id) of y integrated out" in fit.notes[0]
+    assert "random effects (1 + time | id) of y marginal, integrated out" in fit.notes[0]
     assert "those of 1 levels without a value from the population afterwards" in fit.notes[0]
     assert "random_y" not in fit.draws["posterior"].data_vars
     assert fit.draws["latent"]["random_y"].dims == ("chain", "draw", "random_y_group", "random_y_term")

@@ -15,6 +15,7 @@ from mnarkit.analyze.congenial import uncongenial_with
 from mnarkit.analyze.logistic import Logistic, logistic
 from mnarkit.analyze.refitted import Refitted
 from mnarkit.analyze.regression import regressions
+from mnarkit.analyze.weighted import weighted, weights_said
 from mnarkit.errors import CongenialityWarning, DataError, FormulaError
 from mnarkit.estimates import Estimates, degrees, which
 from mnarkit.formula import Formula, parse
@@ -28,6 +29,7 @@ def analyze(
     imputations: Iterable[pd.DataFrame],
     what: Analysis,
     *,
+    weights: str | None = None,
     df_complete: float | None = None,
     workers: int | None = 1,
     progress: bool = True,
@@ -44,6 +46,10 @@ def analyze(
         for an event. Or a function of one completed DataFrame that returns (estimates, covariance), (estimates,
         covariance, df_complete), a fitted statsmodels or lifelines result, or a posterior (its means and covariances);
         estimates are a Series, a dict, an array or a number, covariance is a matrix, a vector of variances or a number.
+    weights : str, optional
+        A fully seen column of weights of a survey design, for a formula or `Logistic`: weighted estimates with sandwich
+        standard errors (rows drawn independently; strata and clusters are not known). They are not in the model behind
+        the imputations; the notes of the result say what follows.
     df_complete : float, optional
         The degrees of freedom of the analysis on complete data (`numpy.inf` for none), in place of what the regression
         or the function says. Where the imputations differ in it, the smallest counts.
@@ -93,14 +99,31 @@ def analyze(
         _check_alive(imputations, formula)
         for message in uncongenial_with(imputations, formula):
             warnings.warn(message, CongenialityWarning, stacklevel=2)
+        if weights is not None:
+            return _weighted(imputations, tables, formula, weights, df_complete)
         return _by_formula(tables, formula, df_complete)
     if isinstance(what, Logistic):
         for message in _lacking(imputations, what):
             warnings.warn(message, CongenialityWarning, stacklevel=2)
+        if weights is not None:
+            return _weighted(imputations, tables, what, weights, df_complete)
         return logistic(tables, what, None if df_complete is None else degrees(df_complete))
     if not callable(what):
         raise DataError(f"an analysis is a formula such as 'y ~ x', or a function of a completed table, not {what!r}")
+    if weights is not None:
+        raise DataError(
+            "weights= are for a formula or Logistic; a function of the completed table weights its rows itself"
+        )
     return _by_function(tables, what, df_complete, _checked_workers(workers), progress)
+
+
+def _weighted(
+    imputations: Any, tables: Any, what: Formula | Logistic, weights: Any, df_complete: float | None
+) -> Estimates:
+    if not isinstance(weights, str):
+        raise DataError(f"weights= names a column of the tables, not {type(weights).__name__}")
+    made = weighted(tables, what, weights, None if df_complete is None else degrees(df_complete))
+    return replace(made, notes=(weights_said(imputations, weights),))
 
 
 def _check_alive(imputations: Any, formula: Formula) -> None:

@@ -12,7 +12,7 @@ from mnarkit.condition import condition, evaluate
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, FormulaError
 from mnarkit.estimates import Estimates, count, which
-from mnarkit.formula import Formula, parse
+from mnarkit.formula import Design, Formula, parse
 
 __all__ = ["Logistic", "event_rows", "logistic", "logistic_fits"]
 
@@ -90,14 +90,19 @@ class Logistic:
 
 def logistic(tables: Any, what: Logistic, df_complete: float | None = None) -> Estimates:
     """Fit every completed table by Newton's method, all of them in step."""
-    built, x, y = designs(tables, what.read)
-    if what.event is None:
-        _check_binary(y, what)
-    else:
-        y = np.stack([event_rows(what, table) for table in tables])
+    built, x, y = outcome_of(tables, what)
     values, covariances = logistic_fits(x, y, what=str(what))
     df = np.inf if df_complete is None else df_complete
     return Estimates(built.names, values, covariances, df, str(what))
+
+
+def outcome_of(tables: Any, what: Logistic) -> tuple[Design, np.ndarray, np.ndarray]:
+    """Design, X (m, n, q) and the outcome, 0 and 1, (m, n)."""
+    built, x, y = designs(tables, what.read)
+    if what.event is None:
+        _check_binary(y, what)
+        return built, x, y
+    return built, x, np.stack([event_rows(what, table) for table in tables])
 
 
 def event_rows(what: Logistic, table: pd.DataFrame) -> np.ndarray:
@@ -116,7 +121,12 @@ def _check_binary(y: np.ndarray, what: Logistic) -> None:
 
 
 def logistic_fits(
-    x: np.ndarray, y: np.ndarray, start: np.ndarray | None = None, *, what: str = "a logistic regression"
+    x: np.ndarray,
+    y: np.ndarray,
+    start: np.ndarray | None = None,
+    *,
+    what: str = "a logistic regression",
+    weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maximum likelihood of logistic regressions, in step.
 
@@ -130,6 +140,8 @@ def logistic_fits(
         Where to begin; near the maximum two or three steps are enough.
     what : str
         The analysis, for errors.
+    weights : (n,) array, optional
+        Of the rows; the covariances are then the inverse of the weighted information.
 
     Returns
     -------
@@ -146,12 +158,13 @@ def logistic_fits(
         raise DataError(f"{what}: the event {value} happens in {which(int(flat[0]), len(y))}")
     size = np.maximum(np.abs(x).max(axis=(0, 1)), 1e-300)
     scaled = x / size
+    w = np.ones(y.shape[1]) if weights is None else weights
     beta = np.zeros((len(y), x.shape[2])) if start is None else start * size
-    value = _loglik(scaled, y, beta)
+    value = _loglik(scaled, y, beta, w)
     worst = 0
     for _ in range(_MOST):
-        step, decrement, spread = _newton(scaled, y, beta)
-        beta, value = _uphill(scaled, y, beta, step, value)
+        step, decrement, spread = _newton(scaled, y, beta, w)
+        beta, value = _uphill(scaled, y, beta, step, value, w)
         worst = int(np.argmax(np.diagonal(spread, axis1=1, axis2=2).max(axis=1)))
         if not spread[worst].max() < _SEPARATED:
             break
@@ -172,11 +185,11 @@ def _inverse(information: np.ndarray) -> np.ndarray:
         return np.where(alone[:, None, None], np.inf, np.linalg.pinv(safe))
 
 
-def _newton(x: np.ndarray, y: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _newton(x: np.ndarray, y: np.ndarray, beta: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Step, decrement g'H⁻¹g and H⁻¹."""
     p = expit((x @ beta[..., None])[..., 0])
-    gradient = (x.mT @ (y - p)[..., None])[..., 0]
-    information = (x.mT * (p * (1 - p))[:, None, :]) @ x
+    gradient = (x.mT @ (w * (y - p))[..., None])[..., 0]
+    information = (x.mT * (w * p * (1 - p))[:, None, :]) @ x
     spread = _inverse(information)
     with np.errstate(all="ignore"):
         step = np.nan_to_num((spread @ gradient[..., None])[..., 0])
@@ -184,21 +197,21 @@ def _newton(x: np.ndarray, y: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray,
 
 
 def _uphill(
-    x: np.ndarray, y: np.ndarray, beta: np.ndarray, step: np.ndarray, before: np.ndarray
+    x: np.ndarray, y: np.ndarray, beta: np.ndarray, step: np.ndarray, before: np.ndarray, w: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take the step, halved where the likelihood would fall."""
     moved = beta + step
-    value = _loglik(x, y, moved)
+    value = _loglik(x, y, moved, w)
     for halving in range(1, 30):
         falls = ~(value >= before - 1e-9 * np.abs(before))
         if not falls.any():
             break
         moved = np.where(falls[:, None], beta + step / 2**halving, moved)
-        value = _loglik(x, y, moved)
+        value = _loglik(x, y, moved, w)
     return moved, value
 
 
-def _loglik(x: np.ndarray, y: np.ndarray, beta: np.ndarray) -> np.ndarray:
+def _loglik(x: np.ndarray, y: np.ndarray, beta: np.ndarray, w: np.ndarray) -> np.ndarray:
     eta = (x @ beta[..., None])[..., 0]
     with np.errstate(invalid="ignore"):
-        return (y * eta - np.logaddexp(0.0, eta)).sum(axis=1)
+        return (w * (y * eta - np.logaddexp(0.0, eta))).sum(axis=1)

@@ -45,7 +45,7 @@ def build(spec: Spec, df: object) -> pm.Model:
     Free variables end in `_z` and live on standardised columns; `coef` (column_name, term), `sd` (column_name), `corr`
     (column_name, column_name_2), `missing_y` or `recorded_y` (with dim `missing_y_term` …), `rho_y`, and `shift_y` are
     in the columns' own units. All data are `pm.Data`. The model can be extended and handed to
-    `mk.sample(..., model=model)`.
+    `mk.sample(..., model=model)`. `mk.plan(spec, df)` says which unseen values it has and which are integrated out.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Does a factored spec fit a table? One clear line for whatever makes it unusable."""
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,14 +11,17 @@ from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
 from mnarkit.factored.check_random import check_random, check_random_prior
 from mnarkit.factored.columns import Coded, code
+from mnarkit.factored.grid import STEPWISE, calls_in
 from mnarkit.factored.layout import Designs, designs_of
 from mnarkit.factored.terms import STATEFUL
 from mnarkit.formula import Formula, Term, parse
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.amounts import carried
+from mnarkit.spec.bounds import bounds_of, check_limits, present_cells
 from mnarkit.spec.check_amounts import check_amounts
 from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.engine import engine_of, regressions_of
+from mnarkit.spec.limits import Limits
 from mnarkit.spec.long_shared import check_long_shared
 from mnarkit.spec.missingness import MAR, Missingness, Selection
 from mnarkit.spec.model_priors import RANDOM_PRIORS
@@ -58,7 +61,9 @@ def check_factored(spec: Spec, data: IncompleteData) -> None:
             )
         for term in formula.terms:
             _evaluable(formula, term, coded)
-    holes = {c: int((~one.seen).sum()) for c, one in coded.items()}
+    _limits(spec, coded, data)
+    missing = (~present_cells(spec, data)).sum(axis=0)
+    holes = dict(zip(spec.model.columns, missing.tolist(), strict=True))
     if not spec.is_mar and not any(holes.values()):
         raise SpecError(
             f"no hole in {', '.join(map(repr, coded))} ({data.n} rows): there is nothing that "
@@ -95,8 +100,12 @@ def named_in(spec: Spec) -> list[str]:
     amounts = spec.amounts
     wheres = [c.where for c in amounts if c.where is not None]
     hidden = set(RANDOM_TERMS) if any(isinstance(b, SharedParameter) for b in spec.selections) else set()
-    used = [c for f in formulas for c in (*(c for t in f.terms for c in sorted(t.columns)), *sorted(f.columns))]
+    wheres += [b.where for b in spec.limits if b.where is not None]
+    used = [
+        c for f in formulas for c in (*(c for t in f.terms for c in sorted(t.columns | t.holes)), *sorted(f.columns))
+    ]
     used = [c for c in used if c not in hidden]
+    used += [bound for b in spec.limits for bound in b.bounds]
     by = [c.by for c in amounts if c.by is not None]
     return [*spec.model.columns, *used, *by, *(c for w in wheres for c in sorted(condition(w).columns))]
 
@@ -114,10 +123,10 @@ def _supported(belief: Missingness, spec: Spec) -> None:
                 f"{inside[0]} stands inside the likelihood, which needs a joint normal model, and {reason}; apply it "
                 "late with of='prediction'"
             )
-    elif not isinstance(belief, (MAR, Selection, SharedParameter)):
+    elif not isinstance(belief, (MAR, Selection, SharedParameter, Limits)):
         raise SpecError(
             f"{type(belief).__name__} needs jointly normal columns (Regression with family='normal', MvNormal, "
-            f"Growth), and {reason}; take Selection or PatternMixture here"
+            f"Growth), and {reason}; take Selection, PatternMixture or Limits here"
         )
 
 
@@ -134,14 +143,19 @@ def _modelled_where_unseen(formula: Formula, coded: dict[str, Coded], data: Inco
 def _evaluable(formula: Formula, term: Term, coded: dict[str, Coded]) -> None:
     """Refuse terms that need the whole of a column whose values are not all seen, or values outside of their domain."""
     unseen = {c for c in term.columns & coded.keys() if not coded[c].seen.all()}
-    calls = [check_call(f) for f in _calls(term.name)] if unseen else []
+    calls = [check_call(f) for f in calls_in(term.name)] if unseen else []
     for call in calls:
         hit = sorted(call.columns & unseen)
-        stateful = sorted(call.functions & STATEFUL)
+        stateful = sorted((call.functions & STATEFUL) - STEPWISE)
         if hit and stateful:
             raise SpecError(
                 f"{term.name!r} in {formula.text!r} uses {stateful[0]}(), which needs every value of {hit[0]!r}, and "
                 f"{int((~coded[hit[0]].seen).sum())} are unseen; write it with numbers, such as I(({hit[0]} - 10) / 2)"
+            )
+        if hit and "bs" in call.functions and "extrapolation" not in term.name:
+            raise SpecError(
+                f"{term.name!r} in {formula.text!r} is a spline of {hit[0]!r}, whose unseen values can lie beyond the "
+                "recorded ones; add extrapolation='clip' (constant there), or take cs(), which goes on as a line"
             )
         counted = [c for c in hit if "C" in call.functions and coded[c].family.support not in ("binary", "levels")]
         if counted:
@@ -157,21 +171,34 @@ def _evaluable(formula: Formula, term: Term, coded: dict[str, Coded]) -> None:
                 )
 
 
-def _calls(name: str) -> Iterable[str]:
-    """Split the factors of a term that are calls: 'log(x):z' -> 'log(x)'."""
-    depth, start = 0, 0
-    parts = []
-    for i, character in enumerate(name + ":"):
-        depth += (character in "([") - (character in ")]")
-        if character == ":" and depth == 0:
-            parts.append(name[start:i])
-            start = i + 1
-    return [p for p in parts if p.endswith(")") and not p.startswith("`")]
+def _limits(spec: Spec, coded: Mapping[str, Coded], data: IncompleteData) -> None:
+    """Refuse limits of levels, and intervals in which the family has no value."""
+    for limits in spec.limits:
+        one = coded[limits.column]
+        if one.family.support in ("binary", "levels"):
+            raise SpecError(f"{limits} is about a {one.family.name} column; limits are of numbers")
+    check_limits(spec, data)
+    bounds = bounds_of(spec, data)
+    for j, column in enumerate(spec.model.columns):
+        low, high = _support(coded[column])
+        end, start = bounds.high[:, j], bounds.low[:, j]
+        beyond = (end < low) | (start > high) if coded[column].family.discrete else (end <= low) | (start >= high)
+        if coded[column].family.discrete:
+            beyond |= np.floor(np.minimum(end, high)) < np.ceil(np.maximum(start, low))
+        if beyond.any():
+            raise DataError(
+                f"{column!r} has {int(beyond.sum())} holes with limits between which {coded[column].family.name} has "
+                f"no value; its values lie between {low:g} and {high:g}: correct the limits"
+            )
+
+
+def _support(one: Coded) -> tuple[float, float]:
+    return (0.0, np.inf) if one.family.support == "positive" else one.bounds
 
 
 def call_text(name: str, columns: frozenset[str]) -> list[str]:
     """List the calls of a term that read one of the columns."""
-    return [c for c in _calls(name) if check_call(c).columns & columns]
+    return [c for c in calls_in(name) if check_call(c).columns & columns]
 
 
 def _domains(calls: Iterable[str]) -> list[tuple[str, str]]:

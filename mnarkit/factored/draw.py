@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from mnarkit.data import IncompleteData
 from mnarkit.factored import arithmetic
-from mnarkit.factored.columns import Coded, filled
+from mnarkit.factored.columns import Coded
 from mnarkit.factored.density import log_density
 from mnarkit.factored.layout import Layout
-from mnarkit.factored.likelihood import candidate_weights
-from mnarkit.families import FAMILIES
+from mnarkit.factored.likelihood import candidate_densities
+from mnarkit.factored.points import auxiliary, draw_block, predictor_at
 
-__all__ = ["auxiliary", "draw_family", "draw_unseen", "level_probabilities", "mean_and_sd", "predictor_at"]
+__all__ = ["draw_family", "draw_unseen", "level_probabilities", "mean_and_sd"]
 
 
 def draw_unseen(
@@ -23,17 +22,17 @@ def draw_unseen(
     """Complete the modelled columns, (n, p), as numbers and codes; and the weights of the candidates of each block.
 
     Sampled cells come from the draw; the summed cells of a row jointly, from their probabilities given all that is
-    seen; leaves one column after another, from their family given the row as completed so far.
+    seen, between the points of their sums too; leaves one column after another, from their family given the row as
+    completed so far.
     """
     like = zip(layout.coded, layout.designs.coded, strict=True)
     numbers = np.column_stack([np.where(c.seen, c.values, _inside(fitted)) for c, fitted in like])
     for j, rows in enumerate(layout.latent):
         numbers[rows, j] = latent[j]
-    every = candidate_weights(layout, par, latent)
-    for block, weights in zip(layout.blocks, every, strict=True):
-        drawn = (np.cumsum(weights, axis=1) < rng.random((len(weights), 1))).sum(axis=1)
-        chosen = block.candidates[np.arange(len(weights)), np.minimum(drawn, weights.shape[1] - 1)]
-        numbers[block.rows] = np.where(np.isnan(chosen), numbers[block.rows], chosen)
+    joint = candidate_densities(layout, par, latent)
+    every = [np.exp(j - arithmetic.log_sum_exp(j)[:, None]) for j in joint]
+    for block, logs, weights in zip(layout.blocks, joint, every, strict=True):
+        draw_block(layout, par, numbers, block, logs, weights, rng)
     for j, one in enumerate(layout.coded):
         rows = np.flatnonzero(layout.roles.leaf[:, j])
         if len(rows):
@@ -62,23 +61,6 @@ def level_probabilities(
         each = [log_density(one.family.name, np.full(len(leaf), c), eta, aux, one.bounds, arithmetic) for c in codes]
         made[leaf] = np.exp(np.column_stack(each))
     return made[rows]
-
-
-def predictor_at(layout: Layout, j: int, rows: np.ndarray, numbers: np.ndarray, par: Mapping[str, Any]) -> np.ndarray:
-    """Give the linear predictor of column j in rows of the table whose predictors are completed."""
-    held = {c.column: numbers[rows, i] for i, c in enumerate(layout.coded)}
-    table: IncompleteData = filled(layout.data.frame.iloc[rows], layout.coded, held)
-    built, factor = layout.designs.built[j], layout.factors[j]
-    x = built.rebuild(table)[:, [built.names.index(t) for t in factor.terms]]
-    eta, random = x @ par[factor.name].T, factor.random
-    if random is None:
-        return eta
-    return eta + (random.every[rows] * par[random.effects][random.of_row[rows]]).sum(axis=1)
-
-
-def auxiliary(one: Coded, par: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick the auxiliary parameters of a column by the names of its family."""
-    return {name: par[f"{name}_{one.column}"] for name in FAMILIES[one.family.name].auxiliary}
 
 
 def draw_family(one: Coded, eta: np.ndarray, aux: Mapping[str, Any], rng: np.random.Generator) -> np.ndarray:

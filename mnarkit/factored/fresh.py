@@ -9,8 +9,9 @@ import numpy as np
 from scipy.special import expit, ndtr
 
 from mnarkit.factored.columns import filled
-from mnarkit.factored.draw import auxiliary, draw_family, predictor_at
+from mnarkit.factored.draw import draw_family
 from mnarkit.factored.layout import Layout
+from mnarkit.factored.points import auxiliary, predictor_at
 
 __all__ = ["Fresh"]
 

@@ -4,17 +4,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mnarkit.data import IncompleteData
 from mnarkit.errors import SpecError
 from mnarkit.factored.cells import Block, Roles, blocks_of, roles_of
 from mnarkit.factored.columns import Coded, code, filled
 from mnarkit.factored.density import constants
+from mnarkit.factored.grid import ORDER, Axis, Grid, axis_of, breaks_of, grid_of, reads_stepwise
 from mnarkit.factored.random_terms import RandomDesign, RandomTerms, random_design, random_terms
 from mnarkit.factored.rows import FactorRows, rows_of
 from mnarkit.factored.shared import Shared, shared_terms
 from mnarkit.factored.terms import Curve, curves_of
 from mnarkit.formula import Design, Formula, design, parse
+from mnarkit.spec.bounds import bounds_of, measured_table
 from mnarkit.spec.engine import regressions_of
 from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 from mnarkit.spec.spec import Spec
@@ -24,11 +27,16 @@ __all__ = ["Designs", "Factor", "Inputs", "Layout", "designs_of", "lay_out"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Designs:
-    """The modelled columns of the fit's table, the designs of each factor and of its random terms."""
+    """The modelled columns of the fit's table, the designs of each factor and of its random terms.
+
+    `stepwise` columns are summed over points wherever they are unseen and read; `axes` say where points lie.
+    """
 
     coded: tuple[Coded, ...]
     built: tuple[Design, ...]
     random: tuple[RandomDesign | None, ...]
+    stepwise: tuple[bool, ...]
+    axes: tuple[Axis | None, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +131,10 @@ class Layout:
         What becomes of every unseen cell, and the candidates of those that are summed.
     latent : tuple of (cells,) arrays
         By column, the rows of the table whose cell is sampled.
+    grids : tuple of Grid or None
+        By column, the points over which cells are summed.
+    limited : (n, p) bool array
+        Cells of which limits are known: they count as recorded in `data`.
     """
 
     data: IncompleteData
@@ -132,6 +144,8 @@ class Layout:
     roles: Roles
     blocks: tuple[Block, ...]
     latent: tuple[np.ndarray, ...]
+    grids: tuple[Grid | None, ...]
+    limited: np.ndarray
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -143,13 +157,51 @@ def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     """Read the modelled columns and build every design; unseen values stand at a placeholder there."""
     regressions = regressions_of(spec)
     coded = tuple(code(r, data) for r in regressions)
-    numbers = {c.column: _placed(c, _placeholders(c)[0]) for c in coded}
     formulas = [parse(b.formula) for b in (*regressions, *spec.selections)]
-    built = tuple(
-        design(f.fixed, filled(data.frame, coded, numbers, _asked(f)), leave_out=() if f.response else RANDOM_TERMS)
-        for f in formulas
+    frame = measured_table(spec, data).frame
+    built = tuple(_design(f, frame, coded) for f in formulas)
+    stepwise = _over_points(coded, formulas, formulas[len(regressions) :])
+    known_up_to = {limits.column for limits in spec.limits}
+    axes = (
+        _axis(j, coded, built) if step or (c.column in known_up_to and not c.family.discrete) else None
+        for j, (c, step) in enumerate(zip(coded, stepwise, strict=True))
     )
-    return Designs(coded, built, tuple(random_design(f, data) for f in formulas))
+    return Designs(coded, built, tuple(random_design(f, data) for f in formulas), stepwise, tuple(axes))
+
+
+def _over_points(coded: tuple[Coded, ...], formulas: list[Formula], selections: list[Formula]) -> tuple[bool, ...]:
+    """Find the columns that are summed over points: those read through steps, and one alone that bends an indicator."""
+    steps = [not c.family.discrete and _read_stepwise(c, formulas) for c in coded]
+    bent = {column for f in selections for t in f.terms if not t.bare for column in t.columns}
+    either = [
+        s or (c.column in bent and not c.family.discrete and not c.seen.all())
+        for s, c in zip(steps, coded, strict=True)
+    ]
+    return tuple(either if sum(either) == 1 else steps)
+
+
+def _read_stepwise(one: Coded, formulas: list[Formula]) -> bool:
+    return not one.seen.all() and any(reads_stepwise(one.column, [t.name for t in f.terms]) for f in formulas)
+
+
+def _design(formula: Formula, frame: pd.DataFrame, coded: tuple[Coded, ...]) -> Design:
+    """Build a design; knots of splines are set by the rows in which what they read is recorded."""
+    numbers = {c.column: _placed(c, _placeholders(c)[0]) for c in coded}
+    table = filled(frame, coded, numbers, _asked(formula))
+    hidden = () if formula.response else RANDOM_TERMS  # random terms that a model of holes shares
+    known = np.ones(len(frame), dtype=bool)
+    for one in coded:
+        known &= one.seen | (not _read_stepwise(one, [formula]))
+    if known.all():
+        return design(formula.fixed, table, leave_out=hidden)
+    built = design(formula.fixed, IncompleteData.of(table.frame[known]), leave_out=hidden)
+    return replace(built, matrix=built.rebuild(table))
+
+
+def _axis(j: int, coded: tuple[Coded, ...], built: tuple[Design, ...]) -> Axis:
+    one = coded[j]
+    known = np.all([one.seen, *(c.seen for c in coded if c.column in built[j].columns)], axis=0)
+    return axis_of(one, built[j].matrix, known, breaks_of(one.column, built))
 
 
 def _asked(formula: Formula) -> frozenset[str]:
@@ -157,16 +209,21 @@ def _asked(formula: Formula) -> frozenset[str]:
     return frozenset[str]().union(*(t.holes for t in formula.terms)) - {c for t in formula.terms for c in t.columns}
 
 
-def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
-    """Arrays of a spec on a table, which may be another than that of the designs."""
+def lay_out(spec: Spec, data: IncompleteData, designs: Designs, *, order: int = ORDER) -> Layout:
+    """Arrays of a spec on a table, which may be another than that of the designs; `order` points stand in a panel."""
     regressions = regressions_of(spec)
     coded = tuple(code(r, data, like) for r, like in zip(regressions, designs.coded, strict=True))
     columns = tuple(c.column for c in coded)
     reads = tuple(frozenset(columns.index(c) for c in d.columns if c in columns) for d in designs.built)
-    roles = roles_of(coded, reads)
-    blocks = blocks_of(coded, roles.summed)
+    bounds, place = bounds_of(spec, data), [spec.model.columns.index(c) for c in columns]
+    limits = bounds.low[:, place], bounds.high[:, place]
+    limited, measured = bounds.cells[:, place], measured_table(spec, data)
+    roles = roles_of(coded, reads, designs.stepwise, limited)
     latent = tuple(np.flatnonzero(roles.latent[:, j]) for j in range(len(coded)))
-    bare = Layout(data, designs, coded, (), roles, blocks, latent)
+    bare = Layout(measured, designs, coded, (), roles, (), latent, (), limited)
+    grids = tuple(_grid(bare, j, reads[j], limits, order) for j in range(len(coded)))
+    blocks = blocks_of(coded, roles.summed, grids, limits)
+    bare = replace(bare, grids=grids, blocks=blocks)
     own = [frozenset({j}) for j in range(len(coded))] + [frozenset[int]()] * len(spec.selections)
     factors = []
     for k, built in enumerate(designs.built):
@@ -175,6 +232,20 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         belief = spec.selections[k - len(coded)] if k >= len(coded) else None
         factors.append(_with_shared(made, belief, bare, factors) if isinstance(belief, SharedParameter) else made)
     return replace(bare, factors=tuple(factors))
+
+
+def _grid(
+    layout: Layout, j: int, reads: frozenset[int], limits: tuple[np.ndarray, np.ndarray], order: int
+) -> Grid | None:
+    """Points of the cells of column j that are summed over points."""
+    rows, axis = np.flatnonzero(layout.roles.pointwise[:, j]), layout.designs.axes[j]
+    if axis is None or not len(rows):
+        return None
+    held = {c.column: _placed(c, _placeholders(like)[0])[rows] for c, like in _pairs(layout)}
+    table = filled(layout.data.frame.iloc[rows], layout.coded, held)
+    predicted = np.all([np.ones(len(rows), dtype=bool), *(layout.coded[i].seen[rows] for i in reads)], axis=0)
+    x = layout.designs.built[j].rebuild(table)
+    return grid_of(layout.coded[j], axis, rows, x, predicted, (limits[0][rows, j], limits[1][rows, j]), order)
 
 
 def _factor(layout: Layout, k: int, spec: Spec, built: Design, where: FactorRows) -> Factor:
@@ -193,7 +264,7 @@ def _factor(layout: Layout, k: int, spec: Spec, built: Design, where: FactorRows
         kept = [i for i, t in enumerate(terms) if t != "Intercept"]
         x, terms = x[:, kept], tuple(terms[i] for i in kept)
         curves = tuple(replace(c, column=kept.index(c.column)) for c in curves)
-    unseen = ~coded[j].seen[where.row]
+    unseen = ~(coded[j].seen | layout.limited[:, j])[where.row]
     y = numbers[:, j] if belief is None else np.where(unseen, 1.0, -1.0)
     sampled = layout.roles.latent[where.row, j] & (belief is None)
     return Factor(
@@ -205,7 +276,7 @@ def _factor(layout: Layout, k: int, spec: Spec, built: Design, where: FactorRows
         bounds=coded[j].bounds,
         x=np.ascontiguousarray(x),
         y=y,
-        constant=constants(coded[j].family.name, y) if belief is None else np.zeros(len(y)),
+        constant=constants(coded[j].family.name, y) + where.log_weights[:, j] if belief is None else np.zeros(len(y)),
         row=where.row,
         direct=where.direct,
         maps=where.maps,

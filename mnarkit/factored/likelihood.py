@@ -11,7 +11,7 @@ from mnarkit.factored.density import indicator, log_density
 from mnarkit.factored.layout import Factor, Layout
 from mnarkit.families import FAMILIES
 
-__all__ = ["candidate_weights", "fixed_predictor", "linear_predictor", "loglik", "row_densities", "unit_loglik"]
+__all__ = ["candidate_densities", "fixed_predictor", "linear_predictor", "loglik", "row_densities", "unit_loglik"]
 
 type Parameters = Mapping[str, Any]
 
@@ -92,10 +92,10 @@ def _joint(factors: Sequence[Factor], each: Sequence[Any], k: int, a: Arithmetic
     return sum(parts[1:], start=parts[0])
 
 
-def unit_loglik(layout: Layout, par: Parameters) -> np.ndarray:
-    """Log f(y_seen, r | θ) of every row of the table, (n,), for a layout without sampled cells."""
-    none = [np.zeros(0)] * len(layout.coded)
-    each = [row_densities(f, par, none, layout.columns, arithmetic) for f in layout.factors]
+def unit_loglik(layout: Layout, par: Parameters, latent: Sequence[np.ndarray] | None = None) -> np.ndarray:
+    """Log f(y_seen, r | θ) of every row of the table, (n,), that of sampled cells included where there are any."""
+    held = [np.zeros(0)] * len(layout.coded) if latent is None else latent
+    each = [row_densities(f, par, held, layout.columns, arithmetic) for f in layout.factors]
     out = np.zeros(layout.data.n)
     for one, factor in zip(each, layout.factors, strict=True):
         np.add.at(out, factor.row[: factor.direct], one[: factor.direct])
@@ -104,8 +104,7 @@ def unit_loglik(layout: Layout, par: Parameters) -> np.ndarray:
     return out
 
 
-def candidate_weights(layout: Layout, par: Parameters, latent: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """P(candidate | θ, what is seen, sampled cells) of each block: (m, K), rows summing to 1."""
+def candidate_densities(layout: Layout, par: Parameters, latent: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Log f(candidate, what is seen, sampled cells | θ) + its log weight, for each block: (m, K)."""
     each = [row_densities(f, par, latent, layout.columns, arithmetic) for f in layout.factors]
-    joint = [_joint(layout.factors, each, k, arithmetic) for k in range(len(layout.blocks))]
-    return [np.exp(j - arithmetic.log_sum_exp(j)[:, None]) for j in joint]
+    return [_joint(layout.factors, each, k, arithmetic) for k in range(len(layout.blocks))]

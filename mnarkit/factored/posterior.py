@@ -24,6 +24,7 @@ from mnarkit.spec.spec import Spec
 __all__ = ["Posterior", "loglik_and_gradient", "posterior_of", "prior_of_term"]
 
 _STEP = 1e-30
+_NOTHING = -70.0  # log of a share that no sum in double precision can see
 _COMPLEX = SimpleNamespace(
     **{name: getattr(np, name) for name in ("exp", "expm1", "log", "log10", "log1p", "log2", "sqrt")},
     abs=lambda v: np.where(np.real(v) < 0, -v, v),
@@ -188,7 +189,8 @@ def loglik_and_gradient(layout: Layout, par: Mapping[str, Any]) -> tuple[float, 
         for v, at in zip(padded[1:], places[1:], strict=True):
             joint += np.take(v, at)
         most = joint.max(axis=0)
-        share = np.exp(joint - most)
+        joint -= most
+        share = np.where(joint < _NOTHING, 0.0, np.exp(joint))  # arithmetic on subnormal numbers is slow
         total = share.sum(axis=0)
         value += float(np.log(total).sum() + most.sum())
         share = (share / total).ravel()
@@ -244,9 +246,10 @@ class _Part:
         """Add this factor's share, its rows weighted by w."""
         factor, column = self.factor, self.layout.columns[self.factor.column]
         g = factor.unit * (self.d_eta * (w if self.d_eta.ndim == 1 else w[:, None]))
-        gradient[factor.name] = g.T @ factor.x
+        # not by BLAS, whose threads cost more than they bring beside chains in parallel
+        gradient[factor.name] = np.einsum("i,ij->j", g, factor.x) if g.ndim == 1 else g.T @ factor.x
         for name, each in self.d_aux.items():
-            gradient[f"{name}_{column}"] = w @ each
+            gradient[f"{name}_{column}"] = np.einsum("i,i...->...", w, each)
         if len(factor.response_at):
             at = factor.response_at
             slope = w[at] * self._slope_in_value(at)

@@ -1,4 +1,4 @@
-"""How much of a count's distribution lies above the largest value that was summed over."""
+"""What sums over unseen values leave out: counts above the largest, and what lies between points."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,11 +8,12 @@ from scipy import stats
 
 from mnarkit.factored import arithmetic
 from mnarkit.factored.layout import Layout
-from mnarkit.factored.likelihood import linear_predictor
+from mnarkit.factored.likelihood import linear_predictor, unit_loglik
 
-__all__ = ["neglected", "said_neglected"]
+__all__ = ["neglected", "said_neglected", "said_unresolved"]
 
 _MOST = 1e-3
+_MOST_OFF = 0.01  # log likelihood of a row
 
 
 def neglected(layout: Layout, draws: Sequence[tuple[Mapping[str, Any], Sequence[np.ndarray]]]) -> dict[str, float]:
@@ -44,4 +45,22 @@ def said_neglected(layout: Layout, found: Mapping[str, float]) -> tuple[str, ...
         "set a larger bounds=(0, ...)"
         for column, share in found.items()
         if share > _MOST
+    )
+
+
+def said_unresolved(
+    layout: Layout, finer: Layout, draws: Sequence[tuple[Mapping[str, Any], Sequence[np.ndarray]]]
+) -> tuple[str, ...]:
+    """Say where sums over points differ from sums over twice as many, in the log likelihood of a row at some draws."""
+    columns = [one.column for one, grid in zip(layout.coded, layout.grids, strict=True) if grid is not None]
+    if not columns:
+        return ()
+    each = [np.abs(unit_loglik(finer, par, cells) - unit_loglik(layout, par, cells)) for par, cells in draws]
+    off = np.median(each, axis=0)
+    if off.max() <= _MOST_OFF:
+        return ()
+    return (
+        f"the sums over unseen {', '.join(columns)} are off by {off.max():.2g} in the log likelihood of a row and by "
+        f"{off.sum():.2g} in all: a coefficient is so large that the indicator jumps between two points; give "
+        "it a tighter prior, or write the jump as above()",
     )

@@ -8,8 +8,9 @@ import numpy as np
 from mnarkit.data import IncompleteData
 from mnarkit.errors import DataError, SpecError
 from mnarkit.factored.check import check_late_factored, named_in
-from mnarkit.factored.draw import auxiliary, draw_unseen, level_probabilities, mean_and_sd, predictor_at
+from mnarkit.factored.draw import draw_unseen, level_probabilities, mean_and_sd
 from mnarkit.factored.layout import Layout, designs_of, lay_out
+from mnarkit.factored.points import auxiliary, predictor_at
 from mnarkit.factored.random_terms import whole_effects
 from mnarkit.fit import Fit, effects_draw, latent_draw, stacked_draws
 from mnarkit.normal.declared import Amount, amounts_of, draw_amounts
@@ -47,7 +48,7 @@ def impute_factored(
     if rows is not fit.data:
         _check_groups(fit, layout)
     draws = stacked_draws(fit)
-    own, added = (_amounts(spec, rows, fit) for spec in (fit.spec, Spec(fit.spec.model, *late)))
+    own, added = (_amounts(spec, rows, fit) for spec in (fit.spec, Spec(fit.spec.model, *late, *fit.spec.limits)))
     every = []
     for k, number in enumerate(numbers):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,)))

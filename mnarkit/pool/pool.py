@@ -83,6 +83,7 @@ def pool(estimates: Estimates, *, level: float = 0.95, transform: str | Mapping[
         df_complete=estimates.df_complete,
         what=estimates.what,
         scales=scales,
+        notes=estimates.notes,
     )
 
 

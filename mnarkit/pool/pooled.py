@@ -35,6 +35,8 @@ class Pooled:
         The analysis.
     scales : tuple of str or None
         The scale on which each term was pooled; None for its own.
+    notes : tuple of str
+        What a reader must know of the analysis.
 
     Notes
     -----
@@ -58,6 +60,7 @@ class Pooled:
     df_complete: float | None
     what: str
     scales: tuple[str | None, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def total(self) -> np.ndarray:
@@ -261,7 +264,7 @@ class Pooled:
         >>> "1.500" in pooled.to_great_tables().as_raw_html()
         True
         """
-        return great_table(self.to_frame(), columns, digits=digits, notes=(self._head, self._interval))
+        return great_table(self.to_frame(), columns, digits=digits, notes=(self._head, self._interval, *self.notes))
 
     def to_latex(self, columns: Sequence[str] | None = None, *, digits: int = 3) -> str:
         r"""Give the table as LaTeX, a `tabular` with the rules of booktabs.
@@ -291,10 +294,10 @@ class Pooled:
         >>> print(pooled.to_latex(["estimate", "fmi"]).splitlines()[4])
         a\_b & 1.500 & 0.477 \\
         """
-        return latex(self.to_frame(), columns, digits=digits, notes=(self._head, self._interval))
+        return latex(self.to_frame(), columns, digits=digits, notes=(self._head, self._interval, *self.notes))
 
     def __str__(self) -> str:
-        return "\n".join([self._head, self._interval, _table(self)])
+        return "\n".join([self._head, self._interval, _table(self), *(f"Note: {note}" for note in self.notes)])
 
     def __repr__(self) -> str:
         return str(self)

@@ -11,24 +11,27 @@ import xarray as xr
 from mnarkit.data import IncompleteData
 from mnarkit.errors import ConvergenceWarning
 from mnarkit.factored.coords import coords_of, dims_of
+from mnarkit.factored.grid import ORDER
 from mnarkit.factored.layout import Layout, designs_of, lay_out
 from mnarkit.factored.likelihood import unit_loglik
 from mnarkit.factored.posterior import Posterior, posterior_of
-from mnarkit.factored.tail import neglected, said_neglected
-from mnarkit.factored.words import strategy
+from mnarkit.factored.tail import neglected, said_neglected, said_unresolved
+from mnarkit.factored.words import blocks_of
 from mnarkit.fit import Fit, effects_draw, latent_draw, stacked_draws
 from mnarkit.normal.declared import amounts_of, draw_amounts, free_amounts
+from mnarkit.plan import Plan
 from mnarkit.sample.convergence import troubles
 from mnarkit.sample.nuts import NUTS, function_model, run_nuts
 from mnarkit.sample.settings import Drawn, Settings
 from mnarkit.sample.tidy import statistics_of, tree_of
+from mnarkit.spec.bounds import limits_said
 from mnarkit.spec.engine import engine_of
 from mnarkit.spec.spec import Spec
 
 __all__ = ["draw_factored", "sample_factored"]
 
 _MOST_LOGLIK = 50_000_000  # values kept: 400 MB
-_LATENT_RHAT, _CHECKED_DRAWS = 1.05, 40
+_LATENT_RHAT, _CHECKED_DRAWS, _FINER_DRAWS = 1.05, 40, 5
 _MOST_LOW_RANK = 60  # parameters: beyond it a diagonal mass matrix costs less than what it loses
 
 
@@ -52,14 +55,15 @@ def sample_factored(
         held = made.posterior[names]
         own = {f"{n}_obs" for n in cells} | {f"{n}_{dim}" for n in random for dim in ("group", "term")}
         tree["latent"] = xr.DataTree(held.drop_vars([c for c in held.coords if c not in own]))
-    notes = (strategy(layout, engine_of(spec).because), *rests)
+    engine = engine_of(spec)
+    notes = (Plan(engine.name, engine.because, blocks_of(layout)).sentence, *rests, *limits_said(spec, data))
     fit = Fit(spec, data, tree, settings.seed, notes)
     if names:
         what = "rows share random effects" if random else "cells are sampled"
         notes = (*notes, f"{what}, so no log likelihood by row is kept: it would be given those values")
     else:
         _add_loglik(fit, layout)
-    found = (*troubles(fit), *_troubled_cells(tree, names), *_tails(fit, layout))
+    found = (*troubles(fit), *_troubled_cells(tree, names), *_tails(fit, layout), *_between_points(fit, layout))
     for sentence in found:
         warnings.warn(sentence, ConvergenceWarning, stacklevel=3)
     return Fit(spec, data, tree, settings.seed, (*notes, *found))
@@ -132,11 +136,23 @@ def _troubled_cells(tree: xr.DataTree, names: list[str]) -> tuple[str, ...]:
 
 
 def _tails(fit: Fit, layout: Layout) -> tuple[str, ...]:
+    return said_neglected(layout, neglected(layout, _some_draws(fit, layout, _CHECKED_DRAWS)))
+
+
+def _between_points(fit: Fit, layout: Layout) -> tuple[str, ...]:
+    if all(grid is None for grid in layout.grids):
+        return ()
+    finer = lay_out(fit.spec, fit.data, layout.designs, order=2 * ORDER)
+    return said_unresolved(layout, finer, _some_draws(fit, layout, _FINER_DRAWS))
+
+
+def _some_draws(fit: Fit, layout: Layout, most: int) -> list[tuple[dict[str, np.ndarray], list[np.ndarray]]]:
+    """Parameters, effects of groups and sampled cells at draws spread over the fit."""
     draws = stacked_draws(fit)
-    some = np.unique(np.linspace(0, fit.n_draws - 1, _CHECKED_DRAWS).astype(int))
+    some = np.unique(np.linspace(0, fit.n_draws - 1, most).astype(int))
     each = [({n: v[k] for n, v in draws.items()}, latent_draw(fit, layout.columns, k)) for k in some.tolist()]
     for random in (f.random for f in layout.factors if f.random is not None):
         for k, (par, _) in zip(some.tolist(), each, strict=True):
             held = effects_draw(fit, random.effects, k)
             par[random.effects] = np.array([held[label] for label in random.labels[: random.known]])
-    return said_neglected(layout, neglected(layout, each))
+    return each

@@ -11,6 +11,7 @@ from mnarkit.errors import ConvergenceWarning, IdentificationWarning, SpecError
 from mnarkit.factored.check import check_factored
 from mnarkit.fit import Fit, checked_seed
 from mnarkit.normal.layout import designs_of, lay_out
+from mnarkit.plan import Plan, normal_blocks
 from mnarkit.sample.convergence import troubles
 from mnarkit.sample.direct import draw_directly
 from mnarkit.sample.factored import sample_factored
@@ -107,7 +108,7 @@ def sample(
     if spec.restriction is not None:
         return _restricted(spec, data, settings, model)
     drawn = _draw(spec, data, settings, model)
-    notes = (*rests, *limits_said(spec, data), *death_said(spec, data), *orthants(spec, data))
+    notes = (_said(spec, data), *rests, *limits_said(spec, data), *death_said(spec, data), *orthants(spec, data))
     fit = Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)
     fitted = fitted_table(spec, data)
     add_loglik(fit, lay_out(spec, fitted, designs_of(spec, fitted)))
@@ -117,11 +118,18 @@ def sample(
     return Fit(spec, data, fit.draws, settings.seed, (*notes, *found))
 
 
+def _said(spec: Spec, data: IncompleteData) -> str:
+    """What becomes of the unseen values, in a line."""
+    engine = engine_of(spec)
+    return Plan(engine.name, engine.because, normal_blocks(spec, data)).sentence
+
+
 def _restricted(spec: Spec, data: IncompleteData, settings: Settings, model: Any) -> Fit:
     """Exact draws; there is no likelihood of a row that would have a meaning beyond its own pattern."""
     if model is not None:
         raise SpecError(f"model= is for specs that mk.build makes; {spec.restriction} is drawn exactly without one")
     drawn, notes = draw_restricted(spec, data, settings)
+    notes = (_said(spec, data), *notes)
     return Fit(spec, data, tree_of(drawn, spec, settings), settings.seed, notes)
 
 

@@ -200,8 +200,8 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
             )
         if unseen and not term.bare:
             raise SpecError(
-                f"{term.name!r} in {belief.formula!r} transforms the modelled column {sorted(unseen)[0]!r}; "
-                "it can stand as it is alone"
+                f"{term.name!r} in {belief.formula!r} is not linear in {sorted(unseen)[0]!r}, which columns modelled "
+                f"jointly cannot have; {_apart(model)}"
             )
     built = design(parsed, data, leave_out=model.columns)
     slopes = [c for c in model.columns if c in {c for t in parsed.terms if t.bare for c in t.columns}]
@@ -228,6 +228,19 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
                 f"the intercept's prior in {belief.formula!r} is at the centre of the predictors; "
                 "unit='raw' is not for it"
             )
+
+
+def _apart(model: DataModel) -> str:
+    """Say which factored model has the same distribution as a joint one."""
+    if not isinstance(model, MvNormal):
+        return "let the column stand as it is alone"
+    given = model.given if model.given != "1" else ""
+    each = []
+    for j, column in enumerate(model.columns[:3]):
+        before = " + ".join(part for part in (*model.columns[:j], given) if part) or "1"
+        each.append(f'Regression("{column} ~ {before}")')
+    more = ", ..." if len(model.columns) > 3 else ""
+    return f"write them one given the other, which is the same distribution: Regressions({', '.join(each)}{more})"
 
 
 def identification(spec: Spec) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from mnarkit.spec.data_models import Regression, Regressions
 from mnarkit.spec.missingness import Selection
 from mnarkit.spec.spec import Spec
 
-__all__ = ["Engine", "engine_of", "regressions_of"]
+__all__ = ["Block", "Engine", "engine_of", "regressions_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,31 @@ class Engine:
 
     name: Literal["normal", "factored"]
     because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What becomes of some unseen values while sampling.
+
+    Attributes
+    ----------
+    name : str
+        Columns, an indicator, or random effects.
+    kind : {"marginal", "latent"}
+        Integrated or summed out of the likelihood, or sampled beside the parameters.
+    because : str
+        How and why, in words.
+    cells : int
+        How many unseen cells; 0 where it is not about cells.
+    """
+
+    name: str
+    kind: Literal["marginal", "latent"]
+    because: str
+    cells: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.kind}, {self.because}{f' ({self.cells} cells)' if self.cells else ''}"
 
 
 def engine_of(spec: Spec) -> Engine:
@@ -33,7 +58,7 @@ def engine_of(spec: Spec) -> Engine:
         return Engine("factored", f"random terms {bars[0]}")
     curved = [t.name for b in spec.selections if isinstance(b, Selection) for t in _curved(b, model.columns)]
     if curved:
-        return Engine("factored", f"{curved[0]} is not linear in an unseen value")
+        return Engine("factored", f"{curved[0]} is not linear in an unseen value alone")
     return Engine("normal", "unseen values integrated out in closed form")
 
 

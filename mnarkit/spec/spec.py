@@ -266,7 +266,7 @@ def _one_restriction(model: DataModel, beliefs: tuple[Missingness, ...]) -> None
     if not isinstance(model, MvNormal) or model.covariance != "UN" or model.by is not None or model.priors:
         raise SpecError(
             f"{restrictions[0]} takes each wave's regression from its own donors, so the data model is MvNormal of the "
-            "waves in their order, with covariance='UN', without by= and priors="
+            "waves in their order, with covariance='UN' and without priors= or by="
         )
 
 
