@@ -61,6 +61,21 @@ SPECS = {
 }
 
 
+SHARED_TERMS = {
+    "per sd": mk.Spec(R("y ~ x + time + (1 + time | id)"), mk.SharedParameter("intercept + slope + x", of="missing")),
+    "raw": mk.Spec(
+        R("b ~ x + (1 | id)", "bernoulli"),
+        mk.SharedParameter(
+            "intercept + time",
+            of="missing",
+            link="logit",
+            priors={"intercept": mk.Prior("normal", 0, 2, unit="raw"), "time": 0.3},
+        ),
+    ),
+}
+SPECS |= SHARED_TERMS
+
+
 def laid_out(spec: mk.Spec, frame: pd.DataFrame) -> Layout:
     data = IncompleteData.of(frame)
     check_factored(spec, data)
@@ -179,6 +194,30 @@ def test_unseen_values_are_summed_over_given_the_effects():
     assert value == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize("name", SHARED_TERMS)
+def test_a_model_of_holes_reads_the_effects_of_the_values(name):
+    value, par = value_at(name, point(posterior(name), seed=1))
+    column = SPECS[name].model.columns[0]
+    labels = posterior(name).layout.factors[0].random.labels
+    assert len(par[f"random_{column}"]) == 12  # of every person: holes tell something of the one without a value too
+    z = np.column_stack([ONE, TIME] if name == "per sd" else [ONE])
+    of_y = added(par, column, labels, z)
+    u = np.array([par[f"random_{column}"][labels.index(g)] for g in group_labels(TABLE["id"].tolist())])
+    seen = TABLE[column].notna().to_numpy()
+    if name == "per sd":
+        eta = (np.column_stack([ONE, X, TIME]) @ par["coef_y"] + of_y)[seen]
+        expected = stats.norm.logpdf(TABLE["y"][seen], eta, par["sd_y"]).sum()
+        at = np.column_stack([ONE, X, u]) @ par["missing_y"]
+        expected += stats.norm.logcdf(np.where(seen, -at, at)).sum()
+    else:
+        eta = (np.column_stack([ONE, X]) @ par["coef_b"] + of_y)[seen]
+        expected = stats.bernoulli.logpmf(TABLE["b"][seen], special.expit(eta)).sum()
+        assert par["missing_b"][1] == pytest.approx(0.3)
+        at = np.column_stack([ONE, TIME, u]) @ par["missing_b"]
+        expected += stats.logistic.logcdf(np.where(seen, -at, at)).sum()
+    assert value == pytest.approx(expected, rel=1e-10)
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_gradient_equals_finite_differences(name):
     target = posterior(name)
@@ -205,7 +244,7 @@ def test_every_other_family_takes_sampled_effects(family):
     assert target(theta)[0] - target.values(theta)[1] == pytest.approx(expected, abs=1e-7)
 
 
-@pytest.mark.parametrize("name", ["bernoulli", "summed", "normal", "three"])
+@pytest.mark.parametrize("name", ["bernoulli", "summed", "normal", "three", "per sd"])
 def test_the_pymc_model_has_the_same_log_posterior(name):
     """Effects are variables of the PyMC model: where they are integrated out, log p(θ) = log p(θ, u) - log p(u | θ)."""
     target, model = posterior(name), build_factored(SPECS[name], IncompleteData.of(TABLE)).model
@@ -330,6 +369,7 @@ def test_from_sample_to_pooled(tmp_path):
     pd.testing.assert_frame_equal(one[2], two[2])
     assert not one[0]["y"].isna().any()
     assert (one[1].loc[TABLE["y"].notna(), "y"] == TABLE["y"].dropna()).all()
+    assert mk.diagnose(fit) is not None
     pooled = mk.pool(mk.analyze(one, lambda t: smf.mixedlm("y ~ x + time", t, groups=t["id"]).fit())).to_frame()
     assert {"x", "time"} <= set(pooled["term"])
 
@@ -425,6 +465,14 @@ def test_what_does_not_fit_the_table_is_said_in_one_line(name):
         (lambda: R("y ~ x", priors={"random_sd": mk.Prior("half_normal", 1)}), "no prior 'random_sd'"),
         (lambda: R("y ~ x + (1 | i)", priors={"random_sd": mk.Prior("normal", 0, 1)}), "half_normal or half_student_t"),
         (lambda: mk.Spec(mk.MvNormal("y", "z"), S("missing(y) ~ y + (1 | id)")), "take Regression"),
+        (lambda: mk.Spec(R("y ~ x"), mk.SharedParameter("intercept", of="missing")), "write \\(1 \\+ time \\| id\\)"),
+        (lambda: mk.Spec(R("y ~ (1 | i)"), mk.SharedParameter("intercept")), "take of='missing'"),
+        (lambda: mk.Spec(R("y ~ (1 | i)"), mk.SharedParameter("slope", of="missing")), "names 'slope', which"),
+        (lambda: mk.Spec(R("y ~ (1 + x + t | i)"), mk.SharedParameter("slope", of="missing")), "have 2 slopes"),
+        (
+            lambda: mk.Spec(R("y ~ (1 | i)"), mk.SharedParameter("intercept + y", of="missing")),
+            "Selection reads values",
+        ),
     ],
 )
 def test_random_terms_where_they_cannot_be_are_refused(make, message):

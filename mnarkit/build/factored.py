@@ -11,7 +11,7 @@ from pymc.distributions.transforms import ordered
 from mnarkit.build import arithmetic
 from mnarkit.build.blocks import add_amounts
 from mnarkit.build.priors import coefficient, location_scale, positive
-from mnarkit.build.random_terms import add_random, random_as_data
+from mnarkit.build.random_terms import add_random, over_of, random_as_data, read_effects
 from mnarkit.data import IncompleteData
 from mnarkit.factored.check import check_factored
 from mnarkit.factored.columns import Coded
@@ -50,7 +50,7 @@ def build_factored(spec: Spec, data: IncompleteData) -> BuiltFactored:
         latent = [_sampled(one, rows) for one, rows in zip(layout.coded, layout.latent, strict=True)]
         par: dict[str, Any] = {}
         for factor, declared in zip(standard.factors, _priors(spec, standard), strict=True):
-            par |= _parameters(factor, layout.coded[factor.column], declared, dims_of(layout)[factor.name])
+            par |= _parameters(factor, layout.coded[factor.column], declared, dims_of(layout)[factor.name], par)
         add_amounts(amounts_of(spec, data, tuple(np.nan for _ in spec.model.columns)))
         factors = [_as_data(f) for f in standard.factors]
         pm.Potential("loglik", loglik(factors, par, latent, layout.columns, arithmetic))
@@ -63,26 +63,35 @@ def _priors(spec: Spec, layout: Layout) -> list[dict[str, Any]]:
     return [prior_table(p) for p in declared]
 
 
-def _parameters(factor: Factor, one: Coded, declared: dict[str, Any], dims: tuple[str, ...]) -> dict[str, Any]:
-    """Free parameters of a factor on standardised columns, and the same in own units as deterministics."""
+def _parameters(
+    factor: Factor, one: Coded, declared: dict[str, Any], dims: tuple[str, ...], before: dict[str, Any]
+) -> dict[str, Any]:
+    """Free parameters of a factor on standardised columns, and the same in own units as deterministics.
+
+    `before` are those of the factors before it.
+    """
     if factor.of_indicator:
         own = {name: prior for name, prior in declared.items() if name not in RANDOM_PRIORS}
         coef = _indicator_coefficients(factor, own, dims)
-        _in_own_units(factor, coef, dims)
-        return {factor.name: coef} | add_random(factor, declared)
+        _in_own_units(factor, coef, dims, before)
+        read = {} if factor.shared is None else read_effects(factor.shared, before)
+        return {factor.name: coef} | read | add_random(factor, declared)
     each: Any = [prior_of_term(factor, term, declared) for term in factor.terms]
     coef = location_scale(f"{factor.name}_z", each, factor.scale / factor.unit, dims=dims)
-    own = _in_own_units(factor, coef, dims)
+    own = _in_own_units(factor, coef, dims, before)
     aux = {name: _auxiliary(name, factor, one, declared, own) for name in FAMILIES[factor.family].auxiliary}
     named = {f"{name}_{one.column}": value for name, value in aux.items()}
     return {factor.name: coef} | named | add_random(factor, declared)
 
 
-def _in_own_units(factor: Factor, coef: Any, dims: tuple[str, ...]) -> Any:
+def _in_own_units(factor: Factor, coef: Any, dims: tuple[str, ...], before: dict[str, Any]) -> Any:
     back = back_of(factor)
     onto: Any = pm.Data(f"{factor.name}_own_map", back.map)
     origin: Any = pm.Data(f"{factor.name}_own_origin", back.origin)
-    return pm.Deterministic(factor.name, pt.dot(coef, onto.T) + origin, dims=dims)
+    own = pt.dot(coef, onto.T) + origin
+    if factor.shared is not None:
+        own = pt.set_subtensor(own[factor.shared.places], own[factor.shared.places] / over_of(factor.shared, before))
+    return pm.Deterministic(factor.name, own, dims=dims)
 
 
 def _auxiliary(name: str, factor: Factor, one: Coded, declared: dict[str, Any], own: Any) -> Any:
@@ -154,7 +163,11 @@ def _as_data(factor: Factor) -> Factor:
     maps = tuple(pm.Data(f"{factor.name}_block_{k}", m) for k, m in enumerate(factor.maps))
     inputs = tuple(_inputs_as_data(factor, i) for i in factor.inputs)
     random = None if factor.random is None else random_as_data(factor.random)
-    return replace(factor, maps=maps, inputs=inputs, random=random, **held)
+    shared = factor.shared
+    if shared is not None:
+        at: Any = pm.Data(f"{factor.name}_shared_at", shared.at)
+        shared = replace(shared, at=at)
+    return replace(factor, maps=maps, inputs=inputs, random=random, shared=shared, **held)
 
 
 def _inputs_as_data(factor: Factor, one: Inputs) -> Inputs:

@@ -11,10 +11,11 @@ from mnarkit.build.priors import positive
 from mnarkit.factored.layout import Factor
 from mnarkit.factored.random_pieces import sd_prior
 from mnarkit.factored.random_terms import RandomTerms, own_map
+from mnarkit.factored.shared import Shared
 from mnarkit.factored.spread import beta_shapes, root_entries
 from mnarkit.families import DEFAULTS
 
-__all__ = ["add_random", "random_as_data"]
+__all__ = ["add_random", "over_of", "random_as_data", "read_effects"]
 
 pt: Any = pytensor.tensor  # untyped: PyTensor annotates its results as variables without arithmetic
 
@@ -35,14 +36,25 @@ def add_random(factor: Factor, declared: dict[str, Any]) -> dict[str, Any]:
     free: Any = pm.Normal(f"{random.effects}_z", 0, 1, dims=dims)
     effects = pt.dot(free, root.T)
     onto: Any = pm.Data(f"{random.effects}_own_map", own_map(random, float(factor.unit)))
-    pm.Deterministic(random.effects, pt.dot(effects, onto.T), dims=dims)
+    held = pm.Deterministic(random.effects, pt.dot(effects, onto.T), dims=dims)
     own = pt.dot(onto, root)
     cov = pt.dot(own, own.T)
     spread = pt.sqrt(pt.diag(cov))
     pm.Deterministic(random.sd, spread, dims=(term,))
     if random.k > 1:
         pm.Deterministic(random.corr, cov / (spread[:, None] * spread[None, :]), dims=(term, f"{term}_2"))
-    return {random.effects: effects}
+    return {random.effects: effects, f"{random.effects}_own": held, f"{random.effects}_sd": spread}
+
+
+def read_effects(shared: Shared, par: dict[str, Any]) -> dict[str, Any]:
+    """Random effects as an indicator reads them, from those in own units, per sd where its coefficients are."""
+    over = over_of(shared, par)
+    return {shared.scaled: par[f"{shared.effects}_own"][:, shared.which] / over[None, :]}
+
+
+def over_of(shared: Shared, par: dict[str, Any]) -> Any:
+    """Give what coefficients of random effects are divided by, to be in own units, (s,)."""
+    return pt.switch(shared.per_sd, par[f"{shared.effects}_sd"][shared.which], 1.0)
 
 
 def _root(random: RandomTerms, declared: dict[str, Any]) -> Any:

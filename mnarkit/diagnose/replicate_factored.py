@@ -27,6 +27,8 @@ def factored_replicator(fit: Fit) -> "_Factored | None":
     if any(term.holes for belief in fit.spec.selections for term in parse(belief.formula).terms):
         return None  # indicators that read others are drawn one after the other, which is not written
     layout = lay_out(fit.spec, fit.data, designs_of(fit.spec, fit.data))
+    if any(factor.random is not None for factor in layout.factors):
+        return None  # tables with new effects for every group are not drawn here
     fresh = Fresh(layout)
     return _Factored(fit, layout, stacked_draws(fit), fresh, _fixed_predictors(fresh))
 

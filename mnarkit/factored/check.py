@@ -22,10 +22,12 @@ from mnarkit.spec.check_amounts import check_amounts
 from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.engine import engine_of, regressions_of
 from mnarkit.spec.limits import Limits
+from mnarkit.spec.long_shared import check_long_shared
 from mnarkit.spec.missingness import MAR, Missingness, Selection
 from mnarkit.spec.model_priors import RANDOM_PRIORS
 from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.regressions import Regression
+from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = ["check_factored", "check_late_factored", "named_in"]
@@ -48,7 +50,7 @@ def check_factored(spec: Spec, data: IncompleteData) -> None:
     for belief in spec.missingness:
         _supported(belief, spec)
     coded = {r.columns[0]: code(r, data) for r in regressions}
-    formulas = [parse(b.formula) for b in (*regressions, *spec.selections) if isinstance(b, (Regression, Selection))]
+    formulas = [parse(b.formula) for b in (*regressions, *spec.selections) if not isinstance(b, SharedParameter)]
     for formula in formulas:
         _modelled_where_unseen(formula, coded, data)
         both = {c for t in formula.terms for c in t.holes} & {c for t in formula.terms for c in t.columns}
@@ -76,6 +78,8 @@ def check_factored(spec: Spec, data: IncompleteData) -> None:
         _regression(regression, k, designs, data)
     for k, belief in enumerate(b for b in spec.selections if isinstance(b, Selection)):
         _selection(belief, len(regressions) + k, designs, holes, data)
+    for belief in (b for b in spec.selections if isinstance(b, SharedParameter)):
+        check_long_shared(belief, data)
     for belief in spec.pattern_mixtures:
         _amounts(belief, coded, data, spec.model.columns)
 
@@ -95,10 +99,12 @@ def named_in(spec: Spec) -> list[str]:
     formulas = [parse(b.formula) for b in (*regressions_of(spec), *spec.selections)]
     amounts = spec.amounts
     wheres = [c.where for c in amounts if c.where is not None]
+    hidden = set(RANDOM_TERMS) if any(isinstance(b, SharedParameter) for b in spec.selections) else set()
     wheres += [b.where for b in spec.limits if b.where is not None]
     used = [
         c for f in formulas for c in (*(c for t in f.terms for c in sorted(t.columns | t.holes)), *sorted(f.columns))
     ]
+    used = [c for c in used if c not in hidden]
     used += [bound for b in spec.limits for bound in b.bounds]
     by = [c.by for c in amounts if c.by is not None]
     return [*spec.model.columns, *used, *by, *(c for w in wheres for c in sorted(condition(w).columns))]
@@ -117,7 +123,7 @@ def _supported(belief: Missingness, spec: Spec) -> None:
                 f"{inside[0]} stands inside the likelihood, which needs a joint normal model, and {reason}; apply it "
                 "late with of='prediction'"
             )
-    elif not isinstance(belief, (MAR, Selection, Limits)):
+    elif not isinstance(belief, (MAR, Selection, SharedParameter, Limits)):
         raise SpecError(
             f"{type(belief).__name__} needs jointly normal columns (Regression with family='normal', MvNormal, "
             f"Growth), and {reason}; take Selection, PatternMixture or Limits here"

@@ -5,8 +5,10 @@ M = I + B' Z'Z B / σ², V⁻¹ r = (r - Z B M⁻¹ B' Z' r / σ²) / σ² and |
 k x k matrix a cluster, whatever its size.
 """
 
+import math
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 __all__ = ["Clustered", "clustered", "cross_products", "draw_effects", "sums"]
@@ -38,20 +40,91 @@ def cross_products(z: np.ndarray, at: np.ndarray, count: int) -> np.ndarray:
 
 def clustered(r: np.ndarray, z: np.ndarray, at: np.ndarray, zz: np.ndarray, sd: float, root: np.ndarray) -> Clustered:
     """Log density of residuals r = y - η, (N,), of the clusters `at`, with Z (N, k), Z'Z `zz`, σ `sd` and B `root`."""
-    count, k = len(zz), len(root)
-    b_zz = np.matmul(root.T, zz) / sd**2
-    m = np.eye(k) + b_zz @ root
-    inverse, log_det = _inverses(m)
-    moved = np.einsum("gab,gb->ga", inverse, sums(z * r[:, None], at, count) @ root / sd**2)
-    a = (r - (z * (moved @ root.T)[at]).sum(axis=1)) / sd**2
-    value = -0.5 * r * a - np.log(sd) - _HALF_LOG_2PI
-    value[_first(at, count)] -= 0.5 * log_det
-    trace = np.trace(inverse, axis1=1, axis2=2)
-    d_sd = sd * a**2 - 1 / sd
-    d_sd[_first(at, count)] += (k - trace) / sd
-    alpha = sums(z * a[:, None], at, count)
-    d_root = (alpha.T @ alpha) @ root - np.einsum("gba,gbc->ac", b_zz, inverse)
-    return Clustered(value, a, d_sd, d_root)
+    return Clustered(*_clustered(r, z, at, zz, float(sd), np.ascontiguousarray(root)))
+
+
+@numba.njit(cache=True)
+def _clustered(r, z, at, zz, sd, root):
+    (rows, k), count, precision = z.shape, len(zz), 1.0 / (sd * sd)
+    value, a, d_sd, d_root = np.empty(rows), np.empty(rows), np.empty(rows), np.zeros((k, k))
+    inverse, log_det, trace = np.empty((count, k, k)), np.empty(count), np.empty(count)
+    b_zz, toward, alpha = np.empty((count, k, k)), np.zeros((count, k)), np.zeros((count, k))
+    for g in range(count):
+        b_zz[g] = _product(root.T, zz[g])
+        log_det[g] = _invert(_product(b_zz[g], root), precision, inverse[g])
+        trace[g] = 0.0
+        for c in range(k):
+            trace[g] += inverse[g, c, c]
+    for i in range(rows):
+        for c in range(k):
+            toward[at[i], c] += z[i, c] * r[i]
+    for g in range(count):  # from Z'r to what V⁻¹ takes off: B M⁻¹ B' Z'r / σ²
+        toward[g] = precision * _applied(root, _applied(inverse[g], _applied(root.T, toward[g])))
+    for i in range(rows):
+        moved = 0.0
+        for c in range(k):
+            moved += z[i, c] * toward[at[i], c]
+        a[i] = precision * (r[i] - moved)
+        value[i] = -0.5 * r[i] * a[i] - math.log(sd) - _HALF_LOG_2PI
+        d_sd[i] = sd * a[i] * a[i] - 1.0 / sd
+        for c in range(k):
+            alpha[at[i], c] += z[i, c] * a[i]
+    for i in range(rows - 1, -1, -1):  # what a cluster has once goes to one of its rows
+        g = at[i]
+        value[i] -= 0.5 * log_det[g]
+        d_sd[i] += (k - trace[g]) / sd
+        log_det[g], trace[g] = 0.0, k
+    for g in range(count):
+        seen = _applied(root.T, alpha[g])
+        taken = precision * _product(b_zz[g].T, inverse[g])
+        for c in range(k):
+            for d in range(k):
+                d_root[c, d] += alpha[g, c] * seen[d] - taken[c, d]
+    return value, a, d_sd, d_root
+
+
+@numba.njit(cache=True)
+def _product(a, b):
+    made = np.zeros((a.shape[0], b.shape[1]))
+    for i in range(a.shape[0]):
+        for j in range(b.shape[1]):
+            for k in range(a.shape[1]):
+                made[i, j] += a[i, k] * b[k, j]
+    return made
+
+
+@numba.njit(cache=True)
+def _applied(a, v):
+    made = np.zeros(a.shape[0])
+    for i in range(a.shape[0]):
+        for k in range(a.shape[1]):
+            made[i] += a[i, k] * v[k]
+    return made
+
+
+@numba.njit(cache=True)
+def _invert(m, factor, inverse):
+    """(I + factor m)⁻¹ into `inverse`, by elimination (positive definite: no pivots); the log determinant."""
+    k, log_det = len(m), 0.0
+    for i in range(k):
+        for j in range(k):
+            m[i, j] *= factor
+            inverse[i, j] = 1.0 if i == j else 0.0
+        m[i, i] += 1.0
+    for i in range(k):
+        pivot = m[i, i]
+        log_det += math.log(pivot)
+        for j in range(k):
+            m[i, j] /= pivot
+            inverse[i, j] /= pivot
+        for other in range(k):
+            share = m[other, i]
+            if other == i or share == 0.0:
+                continue
+            for j in range(k):
+                m[other, j] -= share * m[i, j]
+                inverse[other, j] -= share * inverse[i, j]
+    return log_det
 
 
 def draw_effects(
@@ -69,23 +142,3 @@ def draw_effects(
     toward = (sums(z * r[:, None], at, len(zz)) @ root / sd**2)[:, :, None]
     mean = np.linalg.solve(m, toward)[:, :, 0]
     return (mean + np.linalg.solve(lower.transpose(0, 2, 1), noise[:, :, None])[:, :, 0]) @ root.T
-
-
-def _first(at: np.ndarray, count: int) -> np.ndarray:
-    """Find a row of each cluster, to hold what the cluster has once."""
-    rows = np.zeros(count, dtype=np.int64)
-    rows[at[::-1]] = np.arange(len(at))[::-1]
-    return rows
-
-
-def _inverses(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Inverses and log determinants of (count, k, k); in closed form up to k = 2, which is most of the cases."""
-    if m.shape[1] == 1:
-        return 1 / m, np.log(m[:, 0, 0])
-    if m.shape[1] == 2:
-        det = m[:, 0, 0] * m[:, 1, 1] - m[:, 0, 1] * m[:, 1, 0]
-        adjugate = np.empty_like(m)
-        adjugate[:, 0, 0], adjugate[:, 1, 1] = m[:, 1, 1], m[:, 0, 0]
-        adjugate[:, 0, 1], adjugate[:, 1, 0] = -m[:, 0, 1], -m[:, 1, 0]
-        return adjugate / det[:, None, None], np.log(det)
-    return np.linalg.inv(m), np.linalg.slogdet(m)[1]

@@ -7,17 +7,19 @@ import numpy as np
 import pandas as pd
 
 from mnarkit.data import IncompleteData
+from mnarkit.errors import SpecError
 from mnarkit.factored.cells import Block, Roles, blocks_of, roles_of
 from mnarkit.factored.columns import Coded, code, filled
 from mnarkit.factored.density import constants
 from mnarkit.factored.grid import ORDER, Axis, Grid, axis_of, breaks_of, grid_of, reads_stepwise
 from mnarkit.factored.random_terms import RandomDesign, RandomTerms, random_design, random_terms
 from mnarkit.factored.rows import FactorRows, rows_of
+from mnarkit.factored.shared import Shared, shared_terms
 from mnarkit.factored.terms import Curve, curves_of
 from mnarkit.formula import Design, Formula, design, parse
 from mnarkit.spec.bounds import bounds_of, measured_table
 from mnarkit.spec.engine import regressions_of
-from mnarkit.spec.missingness import Selection
+from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Designs", "Factor", "Inputs", "Layout", "designs_of", "lay_out"]
@@ -80,6 +82,8 @@ class Factor:
         η = origin + unit · (x coef + random terms).
     random : RandomTerms or None
         The random terms.
+    shared : Shared or None
+        Random effects of another factor that an indicator reads.
     """
 
     name: str
@@ -105,6 +109,7 @@ class Factor:
     origin: Any = 0.0
     unit: Any = 1.0
     random: RandomTerms | None = None
+    shared: Shared | None = None
 
     @property
     def of_indicator(self) -> bool:
@@ -183,12 +188,13 @@ def _design(formula: Formula, frame: pd.DataFrame, coded: tuple[Coded, ...]) -> 
     """Build a design; knots of splines are set by the rows in which what they read is recorded."""
     numbers = {c.column: _placed(c, _placeholders(c)[0]) for c in coded}
     table = filled(frame, coded, numbers, _asked(formula))
+    hidden = () if formula.response else RANDOM_TERMS  # random terms that a model of holes shares
     known = np.ones(len(frame), dtype=bool)
     for one in coded:
         known &= one.seen | (not _read_stepwise(one, [formula]))
     if known.all():
-        return design(formula.fixed, table)
-    built = design(formula.fixed, IncompleteData.of(table.frame[known]))
+        return design(formula.fixed, table, leave_out=hidden)
+    built = design(formula.fixed, IncompleteData.of(table.frame[known]), leave_out=hidden)
     return replace(built, matrix=built.rebuild(table))
 
 
@@ -222,7 +228,9 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs, *, order: int = 
     factors = []
     for k, built in enumerate(designs.built):
         where = rows_of(roles.active[:, k], sorted(reads[k] | own[k]), roles.summed, blocks)
-        factors.append(_factor(bare, k, spec, built, where))
+        made = _factor(bare, k, spec, built, where)
+        belief = spec.selections[k - len(coded)] if k >= len(coded) else None
+        factors.append(_with_shared(made, belief, bare, factors) if isinstance(belief, SharedParameter) else made)
     return replace(bare, factors=tuple(factors))
 
 
@@ -263,7 +271,7 @@ def _factor(layout: Layout, k: int, spec: Spec, built: Design, where: FactorRows
         name=f"coef_{coded[j].column}" if belief is None else f"missing_{coded[j].column}",
         column=j,
         family=coded[j].family.name if belief is None else "missing",
-        link=coded[j].family.link if not isinstance(belief, Selection) else belief.link,
+        link=coded[j].family.link if belief is None else belief.link,
         terms=terms,
         bounds=coded[j].bounds,
         x=np.ascontiguousarray(x),
@@ -280,16 +288,34 @@ def _factor(layout: Layout, k: int, spec: Spec, built: Design, where: FactorRows
         response_cells=_cells(layout, j)[where.row[sampled]],
         center=np.zeros(x.shape[1]),
         scale=np.ones(x.shape[1]),
-        random=_random(layout, k, where, coded[j].column if belief is None else f"missing_{coded[j].column}"),
+        random=_random(layout, k, where, coded[j].column if belief is None else f"missing_{coded[j].column}", spec),
     )
 
 
-def _random(layout: Layout, k: int, where: FactorRows, name: str) -> RandomTerms | None:
+def _random(layout: Layout, k: int, where: FactorRows, name: str, spec: Spec) -> RandomTerms | None:
     made = layout.designs.random[k]
     if made is None:
         return None
     family = layout.coded[k].family.name if k < len(layout.coded) else "missing"
-    return random_terms(made, name, layout.data, where.row, family, summed=where.direct < len(where.row))
+    summed = where.direct < len(where.row)
+    shared = any(isinstance(b, SharedParameter) and b.columns == (name,) for b in spec.selections)
+    return random_terms(made, name, layout.data, where.row, family, summed=summed, shared=shared)
+
+
+def _with_shared(factor: Factor, belief: SharedParameter, layout: Layout, factors: list[Factor]) -> Factor:
+    """Give an indicator the random effects that it reads: columns of 0 in its design, that stand for them."""
+    source, names = factors[factor.column], belief.shared
+    if source.random is None:
+        raise SpecError(f"the regression of {layout.columns[factor.column]!r} has no random terms to share")
+    first, more = len(factor.terms), np.zeros((len(factor.x), len(names)))
+    return replace(
+        factor,
+        terms=(*factor.terms, *names),
+        x=np.ascontiguousarray(np.hstack([factor.x, more])),
+        center=np.zeros(first + len(names)),
+        scale=np.ones(first + len(names)),
+        shared=shared_terms(belief, factor.column, source.random, first, factor.row),
+    )
 
 
 def _curved(

@@ -19,8 +19,13 @@ type Parameters = Mapping[str, Any]
 def linear_predictor(
     factor: Factor, par: Parameters, latent: Sequence[Any], columns: Sequence[str], a: Arithmetic
 ) -> Any:
-    """η = origin + unit · (x coef + z b), on the own rows of a factor, b the effects of the row's group."""
+    """η = origin + unit · (x coef + z b), on the own rows of a factor, b the effects of the row's group.
+
+    An indicator may read those of another factor.
+    """
     eta = fixed_predictor(factor, par[factor.name], latent, columns, a)
+    if factor.shared is not None:
+        eta = eta + factor.shared.predictor(par[factor.name], par)
     if factor.random is None:
         return eta
     return eta + factor.unit * (factor.random.x * par[factor.random.effects][factor.random.at]).sum(axis=1)

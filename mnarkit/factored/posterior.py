@@ -65,6 +65,9 @@ class Posterior:
         for factor in self.layout.factors:
             back = back_of(factor)
             par[factor.name] = par[factor.name] @ back.map.T + back.origin
+            source = None if factor.shared is None else self.layout.factors[factor.shared.source].random
+            if factor.shared is not None and source is not None:
+                par[factor.name][factor.shared.places] /= factor.shared.sds(par, source)
             if factor.random is not None:
                 effects_in_own_units(factor.random, factor.unit, par)
             cuts = f"cutpoints_{self.layout.columns[factor.column]}"
@@ -174,7 +177,9 @@ def loglik_and_gradient(layout: Layout, par: Mapping[str, Any]) -> tuple[float, 
     """Log likelihood of a standardised layout, and its gradient in every parameter and sampled cell by name."""
     columns = layout.columns
     latent = [par.get(f"{c}_missing", np.zeros(0)) for c in columns]
-    parts = [_Part(f, layout, par, latent) for f in layout.factors]
+    parts: list[_Part] = []
+    for f in layout.factors:
+        parts.append(_Part(f, layout, par, latent, None if f.shared is None else parts[f.shared.source].random))
     value = float(sum(p.value[: f.direct].sum() for p, f in zip(parts, layout.factors, strict=True)))
     weights = [np.concatenate([np.ones(f.direct), np.zeros(len(f.row) - f.direct)]) for f in layout.factors]
     padded = [np.append(p.value[f.direct :], 0.0) for p, f in zip(parts, layout.factors, strict=True)]
@@ -200,12 +205,21 @@ def loglik_and_gradient(layout: Layout, par: Mapping[str, Any]) -> tuple[float, 
 class _Part:
     """One factor at a point: values on its own rows and what its gradient needs."""
 
-    __slots__ = ("aux", "clusters", "d_aux", "d_eta", "eta", "factor", "layout", "random", "value", "y")
+    __slots__ = ("aux", "clusters", "d_aux", "d_eta", "eta", "factor", "layout", "random", "source", "value", "y")
 
-    def __init__(self, factor: Factor, layout: Layout, par: Mapping[str, Any], latent: list[np.ndarray]) -> None:
+    def __init__(
+        self,
+        factor: Factor,
+        layout: Layout,
+        par: Mapping[str, Any],
+        latent: list[np.ndarray],
+        source: RandomPart | None = None,
+    ) -> None:
         self.factor, self.layout, self.y, self.aux, self.d_aux = factor, layout, factor.y, {}, {}
         self.eta = fixed_predictor(factor, par[factor.name], latent, layout.columns, arithmetic)
-        self.clusters, self.random = None, None
+        self.clusters, self.random, self.source = None, None, source
+        if factor.shared is not None and source is not None:
+            self.eta = self.eta + factor.shared.predictor(par[factor.name], source.scaled(factor.shared, par))
         if factor.random is not None:
             self.random = RandomPart(factor.random, factor.unit, par)
             self.eta = self.eta + self.random.predictor()
@@ -246,6 +260,8 @@ class _Part:
             self._through_curves(gradient, g[factor.curve_at], par, latent)
         if self.random is not None:
             self.random.add_to(gradient, g, par, self.clusters)
+        if factor.shared is not None and self.source is not None:
+            self.source.add_shared(gradient, g, par, factor.name, factor.shared)
 
     def _slope_in_value(self, at: np.ndarray) -> np.ndarray:
         """Derivative of the log density in sampled responses."""

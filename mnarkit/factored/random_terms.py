@@ -58,6 +58,8 @@ class RandomTerms:
         x'x of each group.
     marginal : bool
         Whether the effects are integrated out.
+    shared : bool
+        Whether a model of holes reads them.
     """
 
     name: str
@@ -74,6 +76,7 @@ class RandomTerms:
     scale: np.ndarray
     zz: np.ndarray
     marginal: bool
+    shared: bool
 
     @property
     def k(self) -> int:
@@ -106,11 +109,15 @@ def random_design(formula: Formula, data: IncompleteData) -> RandomDesign | None
 
 
 def random_terms(
-    made: RandomDesign, name: str, data: IncompleteData, rows: np.ndarray, family: str, *, summed: bool
+    made: RandomDesign, name: str, data: IncompleteData, rows: np.ndarray, family: str, *, summed: bool, shared: bool
 ) -> RandomTerms:
-    """Lay random terms out on the own rows of a factor; they are integrated out of a normal one that sums no cells."""
+    """Lay random terms out on the own rows of a factor.
+
+    They are integrated out of a normal one that sums no cells; where they are `shared` with a model of holes, those of
+    every group are sampled.
+    """
     keys = group_labels(data.frame[made.bar.group].tolist())
-    here = dict.fromkeys(keys[i] for i in rows.tolist())
+    here = dict.fromkeys(keys if shared else (keys[i] for i in rows.tolist()))
     labels = (*here, *(key for key in dict.fromkeys(keys) if key not in here))
     place = {label: i for i, label in enumerate(labels)}
     of_row = np.array([place[key] for key in keys], dtype=np.int64)
@@ -130,7 +137,8 @@ def random_terms(
         center=np.zeros(k),
         scale=np.ones(k),
         zz=cross_products(x, of_row[rows], known),
-        marginal=family in INTEGRATED and not summed,
+        marginal=family in INTEGRATED and not summed and not shared,
+        shared=shared,
     )
 
 

@@ -19,6 +19,8 @@ def _of_random_terms(random: RandomTerms) -> Block:
     rest = f", those of {left} levels without a value from the population afterwards" if left else ""
     if random.marginal:
         how = "integrated out, being normal and linear, and drawn given each draw of the parameters"
+    elif random.shared:
+        how = "sampled beside the parameters, as the model of the holes reads them"
     elif random.family in INTEGRATED:
         how = "sampled beside the parameters, as unseen values that it reads are summed over"
     else:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mnarkit.data import IncompleteData
+from mnarkit.errors import SpecError
 from mnarkit.factored.columns import Coded, code
 from mnarkit.factored.draw import draw_family
 from mnarkit.factored.random_terms import group_labels, random_design
@@ -17,6 +18,7 @@ from mnarkit.simulate.truth import Truth, correlations
 from mnarkit.spec.engine import regressions_of
 from mnarkit.spec.missingness import Selection
 from mnarkit.spec.regressions import Regression
+from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec
 
 __all__ = ["columns_with_levels", "draw_factored"]
@@ -49,6 +51,8 @@ def draw_factored(
             eta = _of_holes(belief, spec, truth, frame, seen)
             eta = eta + _random_part(parse(belief.formula), f"missing_{belief.columns[0]}", truth, frame, rng)
             seen[:, j] = ~happens(eta, belief.link, rng)
+        elif isinstance(belief, SharedParameter):
+            raise SpecError(f"simulate does not draw {belief} in a long table; take the wide one, with Growth")
     return seen, frame
 
 

@@ -8,8 +8,9 @@ from mnarkit.formula import design
 from mnarkit.priors import Prior, prior_table
 from mnarkit.spec.check_dropout import check_order, check_prior, leaving_wave_of
 from mnarkit.spec.collinear import full_rank
-from mnarkit.spec.data_models import DataModel
+from mnarkit.spec.data_models import DataModel, Regression, Regressions
 from mnarkit.spec.growth import Growth
+from mnarkit.spec.long_shared import long_shared_model
 from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 
 __all__ = ["check_shared", "over_random_terms", "shared_identified", "shared_model", "shared_signs"]
@@ -25,11 +26,15 @@ def shared_model(model: DataModel, belief: SharedParameter) -> SharedParameter:
     SpecError
         No growth model, a random term that it lacks, waves that it lacks or has in another order.
     """
+    if isinstance(model, (Regression, Regressions)):
+        return long_shared_model(model, belief)
     if not isinstance(model, Growth):
         raise SpecError(
-            f"{belief} shares random terms, which {type(model).__name__} has not; take Growth(..., times=...) as the "
-            "data model"
+            f"{belief} shares random terms, which {type(model).__name__} has not; take Growth(..., times=...), or "
+            "Regression('y ~ time + (1 + time | id)') for a long table, as the data model"
         )
+    if len(belief.waves) == 1:
+        raise SpecError(f"waves= of {belief} names one wave of a growth model; leave waves= out for all of them")
     lacking = [name for name in belief.shared if name not in model.curve]
     if lacking:
         raise SpecError(

@@ -18,8 +18,9 @@ class SharedParameter:
     """P(r_it = 1 | u_i) = link⁻¹(a_t + γ'u_i + d'x_i): the random terms u_i that move the values move their holes.
 
     u_i are the random terms of `Growth`, the deviations of a subject's intercept, slope and curvature (on t⁰, t¹, t²)
-    from those that the model expects for its predictors. r_it is leaving at wave t of those still there
-    (`of="dropout"`), or a hole at wave t (`of="missing"`). Given u_i, indicators and values are independent.
+    from those that the model expects for its predictors, or those of `Regression("y ~ ... + (1 + time | id)")`,
+    `intercept` and `slope`, in a long table. r_it is leaving at wave t of those still there (`of="dropout"`), or a hole
+    at wave t (`of="missing"`, the one of long tables). Given u_i, indicators and values are independent.
 
     Parameters
     ----------
@@ -83,7 +84,8 @@ class SharedParameter:
             if term.columns & set(RANDOM_TERMS) and not term.bare:
                 raise FormulaError(f"{term.name!r} in {self.formula!r}: random terms stand as they are")
         waves, by_wave = _names(self.waves, "waves"), _names(self.by_wave, "by_wave")
-        if len(waves) == 1 or len(set(waves)) < len(waves):
+        long = self.of == "missing" and not by_wave  # one column of a long table
+        if (len(waves) == 1 and not long) or len(set(waves)) < len(waves):
             raise SpecError(f"SharedParameter: waves= names two columns or more in order, each once, not {waves!r}")
         if self.link not in ("probit", "logit"):
             raise SpecError(f"the link of a shared-parameter model is 'probit' or 'logit', not {self.link!r}")
