@@ -327,11 +327,14 @@ def test_fit_writes_a_run_folder(whole: tuple[Path, str, str]) -> None:
 
 def test_what_fit_warned_of_stays_in_notes_and_audit(whole: tuple[Path, str, str]) -> None:
     folder, _, err = whole
-    notes = [line.removeprefix("note: ") for line in err.splitlines()]
+    warned = [line.removeprefix("note: ") for line in err.splitlines()]
     record = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
-    assert record["notes"] == notes
-    assert list(mk.load_fit(folder).notes) == notes
-    assert len(notes) > 1, "100 draws of 2 chains cannot have 100 effective draws a chain for every parameter"
+    plan, *notes = record["notes"]
+    assert plan == str(mk.load_fit(folder).notes[0])
+    assert "income marginal" in plan  # how it was sampled is no warning
+    assert notes == warned
+    assert list(mk.load_fit(folder).notes) == record["notes"]
+    assert len(warned) > 1, "100 draws of 2 chains cannot have 100 effective draws a chain for every parameter"
     assert record["sampling"] | {"seed": 3, "draws": 100, "chains": 2, "tune": 100} == record["sampling"]
 
 
