@@ -169,3 +169,17 @@ def test_labels_of_a_bernoulli_outcome_follow_its_exclusions(formula, label, col
     before = found.prior["missing_b"].sel(missing_b_term="b").values
     expected = 2.5 / float(np.nanstd(fit.data.number("b"), ddof=1))
     assert abs(np.sqrt(np.mean(before**2)) / expected - 1) < 0.15  # 2,000 draws by NUTS: about 3 % each
+
+
+@pytest.mark.filterwarnings("ignore::mnarkit.errors.MnarkitWarning")
+def test_a_modelled_covariate_counts_among_the_exclusions():
+    rng = np.random.default_rng(3)
+    z = rng.normal(size=300)
+    x = z + rng.normal(size=300)
+    y = x + rng.normal(size=300)
+    lost = rng.random(300) < special.expit(-1 + 0.5 * y)
+    data = pd.DataFrame({"y": np.where(lost, np.nan, y), "x": np.where(rng.random(300) < 0.1, np.nan, x), "z": z})
+    spec = mk.Spec(mk.Regressions(mk.Regression("y ~ x"), mk.Regression("x ~ z")), mk.Selection("missing(y) ~ y"))
+    found = identify(mk.sample(spec, data, draws=100, tune=100, chains=2, seed=1, progress=False), seed=2)
+    row = found.table.set_index("parameter").loc["missing_y[y]"]
+    assert (row["label"], row["columns"]) == ("mixed", "x")

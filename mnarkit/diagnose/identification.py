@@ -170,13 +170,14 @@ def relevance(fit: Fit, carrier: Carrier) -> dict[str, float]:
     made = {}
     for name in left.excluded:
         made[name] = _wald(posterior[stem], f"{stem}_term", name)
+    own = f"coef_{column}" in posterior  # of a factored fit, which has no correlations
     for name in left.shadow:
-        if name in fit.spec.model.columns:
+        if own:
+            made[name] = _wald(posterior[f"coef_{column}"], f"{column}_term", name)
+        elif name in fit.spec.model.columns:
             made[name] = _correlated(posterior, column, name)
         else:
-            own = f"coef_{column}" in posterior  # of a factored fit
-            values = posterior[f"coef_{column}"] if own else posterior["coef"].sel(column_name=column)
-            made[name] = _wald(values, f"{column}_term" if own else "term", name)
+            made[name] = _wald(posterior["coef"].sel(column_name=column), "term", name)
     return made
 
 
