@@ -60,6 +60,12 @@ MORE: dict[str, mk.Spec] = {
             priors={"previous:arm[a]": 0.4, "current": mk.Prior("normal", 0, 0.2, unit="raw")},
         ),
     ),
+    "dropout of a growth curve, slopes by arm": mk.Spec(
+        mk.Growth(*WAVES, times=(0, 1, 2, 4), given="arm"), mk.Dropout("current:arm", waves=WAVES)
+    ),
+    "by arm, slopes by arm": mk.Spec(
+        mk.MvNormal(*WAVES, given="arm", by="arm"), mk.Dropout("previous + current:arm", waves=WAVES)
+    ),
     "selection, slopes by arm beside dropout": mk.Spec(
         mk.MvNormal(*WAVES, "v"),
         mk.Dropout("current:arm", waves=WAVES),

@@ -205,7 +205,7 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
                 f"jointly cannot have; {_apart(model)}"
             )
     built, slopes = design(parsed, data, leave_out=model.columns), slopes_of(parsed, data, model.columns)
-    check_groups(slopes, data, belief.formula, _apart(model))
+    check_groups(slopes, data, _apart(model))
     terms = [*built.names, *slopes.names]
     if data.n < len(terms):
         raise DataError(f"{belief.formula!r} has {len(terms)} coefficients for {data.n} rows; use fewer terms")

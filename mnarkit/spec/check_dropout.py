@@ -61,7 +61,7 @@ def check_dropout(
     built = design(belief.parsed, data, leave_out=(CURRENT, PREVIOUS))
     full_rank(built.matrix, built, f"the predictors in {belief.formula!r}")
     slopes = slopes_of(belief.parsed, data, (PREVIOUS, CURRENT))
-    check_groups(slopes, data, belief.formula, "take a column with fewer levels")
+    check_groups(slopes, data)
     names = [*built.names, *slopes.names]
     for name in belief.by_wave:
         if name not in names:

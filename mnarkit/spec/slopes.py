@@ -27,19 +27,36 @@ class Slopes:
         The terms with an unseen column, where that column is 1 in every row; None where all stand as they are.
     at : tuple of int
         The column of `built` of each; -1 for one that stands as it is.
+    formula : str
+        In which they stand.
     """
 
     names: tuple[str, ...]
     reads: tuple[str, ...]
     built: Design | None = None
     at: tuple[int, ...] = ()
+    formula: str = ""
 
-    def times(self, data: IncompleteData) -> np.ndarray | None:
-        """What each multiplies its column by in every row, (n, slopes); None where it is 1 everywhere."""
+    def times(self, data: IncompleteData, *, way_on: str = "take a column with fewer levels") -> np.ndarray | None:
+        """What each multiplies its column by in every row, (n, slopes); None where it is 1 everywhere.
+
+        Raises
+        ------
+        DataError
+            More groups than there can be, and the way on.
+        """
         if self.built is None:
             return None
         made = self.built.rebuild(_ones(data, self.reads))
-        return np.hstack([made, np.ones((data.n, 1))])[:, list(self.at)]
+        times = np.hstack([made, np.ones((data.n, 1))])[:, list(self.at)]
+        groups = len(np.unique(times, axis=0))
+        if groups > MOST_GROUPS:
+            name = next(n for n, at in zip(self.names, self.at, strict=True) if at >= 0)
+            raise DataError(
+                f"{name!r} in {self.formula!r} has {groups} different slopes in {data.n} rows, and an unseen value of "
+                f"columns modelled jointly has slopes of at most {MOST_GROUPS} groups; {way_on}"
+            )
+        return times
 
 
 def bent(formula: Formula, unseen: tuple[str, ...]) -> list[Term]:
@@ -63,14 +80,14 @@ def slopes_of(formula: Formula, data: IncompleteData, unseen: tuple[str, ...]) -
             names += built.names[where]
             reads += [*read] * (where.stop - where.start)
             at += range(where.start, where.stop)
-    return Slopes(tuple(names), tuple(reads), built, tuple(at))
+    return Slopes(tuple(names), tuple(reads), built, tuple(at), formula.text)
 
 
 def _ones(data: IncompleteData, columns: tuple[str, ...]) -> IncompleteData:
     return IncompleteData.of(data.frame.assign(**dict.fromkeys(columns, 1.0)))
 
 
-def check_groups(slopes: Slopes, data: IncompleteData, formula: str, way_on: str) -> None:
+def check_groups(slopes: Slopes, data: IncompleteData, way_on: str = "take a column with fewer levels") -> None:
     """Check that slopes by group are of few groups, and that none is said twice.
 
     Raises
@@ -78,18 +95,13 @@ def check_groups(slopes: Slopes, data: IncompleteData, formula: str, way_on: str
     DataError
         How many groups there are, or which slopes say the same; and the way on.
     """
-    times = slopes.times(data)
+    times = slopes.times(data, way_on=way_on)
     if times is None:
         return
-    name = next(n for n, at in zip(slopes.names, slopes.at, strict=True) if at >= 0)
-    groups = len(np.unique(times, axis=0))
-    if groups > MOST_GROUPS:
-        raise DataError(
-            f"{name!r} in {formula!r} has {groups} different slopes in {data.n} rows, and an unseen value of columns "
-            f"modelled jointly has slopes of at most {MOST_GROUPS} groups; {way_on}"
-        )
     for column in dict.fromkeys(slopes.reads):
         mine = [i for i, read in enumerate(slopes.reads) if read == column]
         if np.linalg.matrix_rank(times[:, mine]) < len(mine):
             said = ", ".join(repr(slopes.names[i]) for i in mine)
-            raise DataError(f"the slopes {said} in {formula!r} are linearly dependent in {data.n} rows; leave one out")
+            raise DataError(
+                f"the slopes {said} in {slopes.formula!r} are linearly dependent in {data.n} rows; leave one out"
+            )
