@@ -19,6 +19,7 @@ from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel, MvNormal, formulas_of, regression_of
 from mnarkit.spec.death import check_death, death_waves, still_there
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
+from mnarkit.spec.engine import regressions_of
 from mnarkit.spec.events import check_reference, events_of, fitted_table
 from mnarkit.spec.exclusions import exclusions_of
 from mnarkit.spec.missingness import Heckman, Selection
@@ -139,7 +140,8 @@ def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None
 
 def named_columns(spec: Spec) -> list[str]:
     """List the columns of the table that a spec names."""
-    formulas = [*formulas_of(spec.model), *(parse(b.formula) for b in spec.selections)]
+    with_random = [parse(r.formula) for r in regressions_of(spec)]
+    formulas = [*formulas_of(spec.model), *with_random, *(parse(b.formula) for b in spec.selections)]
     wheres = [c.where for c in (*spec.amounts, *spec.limits) if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
     waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
