@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnarkit.data import IncompleteData
-from mnarkit.errors import DataError
+from mnarkit.errors import DataError, SpecError
 from mnarkit.formula import Design, Formula, Term, design
 
 __all__ = ["MOST_GROUPS", "Slopes", "bent", "check_groups", "slopes_of"]
@@ -66,7 +66,16 @@ def bent(formula: Formula, unseen: tuple[str, ...]) -> list[Term]:
 
 
 def slopes_of(formula: Formula, data: IncompleteData, unseen: tuple[str, ...]) -> Slopes:
-    """List the slopes of unseen columns: those that stand as they are in the order given, then those by group."""
+    """List the slopes of unseen columns: those that stand as they are in the order given, then those by group.
+
+    Raises
+    ------
+    SpecError
+        A term that is no slope of one column.
+    """
+    wrong = bent(formula, unseen)
+    if wrong:
+        raise SpecError(f"{wrong[0].name!r} in {formula.text!r} is not linear in one unseen value")
     reading = [term for term in formula.terms if term.columns & set(unseen)]
     bare = tuple(c for c in unseen if any(term.bare and c in term.columns for term in reading))
     grouped = {c for term in reading if not term.bare for c in term.columns & set(unseen)}
