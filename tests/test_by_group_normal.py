@@ -1,5 +1,6 @@
 """Slopes of unseen values by group among jointly normal columns: labels, maxima, imputations, and what reads them."""
 
+import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,6 +84,25 @@ def test_labels_and_density_are_those_of_the_factored_engine(formula, terms, lin
     expected = factored_likelihood.unit_loglik(other, own)
     # the factored engine sums over fixed points, good to 1e-6
     np.testing.assert_allclose(made, np.asarray(expected)[rows.patterns.order], atol=2e-6)
+
+
+@pytest.mark.filterwarnings("ignore::mnarkit.errors.MnarkitWarning")  # few draws
+def test_posterior_means_are_those_of_the_factored_engine():
+    prior = mk.Prior("normal", 0, 0.5, unit="raw")
+    belief = mk.Selection(
+        "missing(y) ~ 0 + z + y:arm", priors=dict.fromkeys(("z", "y:arm[drug]", "y:arm[placebo]"), prior)
+    )
+    data_model = {"coef": mk.Prior("normal", 0, 2, unit="raw"), "sd": mk.Prior("half_normal", 3, unit="raw")}
+    one = mk.Regression("y ~ 0 + x", priors=data_model)
+    table = drawn(HOLES, SELECTED, 120).assign(y=lambda f: f["y"] - 5)
+    options = {"draws": 1000, "tune": 500, "chains": 2, "cores": 1, "progress": False}
+    fits = [mk.sample(mk.Spec(m, belief), table, seed=s, **options) for m, s in ((one, 1), (mk.Regressions(one), 2))]
+    posteriors = [fit.draws["posterior"]["missing_y"] for fit in fits]
+    assert {"coef", "coef_y"} == {n for fit in fits for n in fit.draws["posterior"].data_vars if n.startswith("coef")}
+    for term in belief.priors:
+        values = [p.sel(missing_y_term=term[0]).values for p in posteriors]
+        error = np.sqrt(sum(v.var() / float(az.ess(v)) for v in values))
+        assert abs(values[0].mean() - values[1].mean()) < 4 * error, term
 
 
 def within(fit: mk.EMFit, truth: dict[str, float], errors: float) -> None:
