@@ -9,6 +9,8 @@ from scipy import stats
 import mnarkit as mk
 from mnarkit.data import IncompleteData
 from mnarkit.diagnose.beliefs import carriers
+from mnarkit.diagnose.freed import freed_spec
+from mnarkit.errors import SpecError
 from mnarkit.factored import likelihood as factored_likelihood
 from mnarkit.factored.layout import designs_of as factored_designs
 from mnarkit.factored.layout import lay_out as factored_layout
@@ -153,6 +155,29 @@ def test_unseen_values_are_drawn_as_rejection_draws_them():
             assert stats.ks_2samp(ours[:, i], kept).pvalue > 1e-4  # eight rows
         else:  # rejection keeps few where a hole is rare
             assert i > 3
+
+
+def test_the_way_from_mar_goes_along_one_slope():
+    table = drawn(HOLES, SELECTED, 300)
+    with pytest.raises(
+        SpecError, match=r"has 'y:arm\[placebo\]' too; hold that with priors=\{'y:arm\[placebo\]': 0.0\}"
+    ):
+        mk.isni(HOLES, table, coefficient="missing(y) ~ y:arm[drug]")
+    held = mk.Selection("missing(y) ~ y:arm + z", priors={"y:arm[placebo]": 0.0})
+    found = mk.isni(mk.Spec(HOLES.model, held), table, coefficient="missing(y) ~ y:arm[drug]").to_frame()
+    top = mk.em(HOLES.mar(), table, progress=False)
+    assert found["estimate"].iloc[0] == pytest.approx(top.params.iloc[0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("belief", "given"),
+    [
+        (mk.Selection("missing(y) ~ y:arm + z"), "x + z + arm"),
+        (mk.Selection("missing(y) ~ y * arm"), "x + arm"),
+    ],
+)
+def test_a_group_that_moves_slopes_alone_is_put_into_the_data_model(belief, given):
+    assert freed_spec(mk.Spec(HOLES.model, belief), 0).model.given == given
 
 
 def test_a_column_of_few_numbers_is_a_group_too():
