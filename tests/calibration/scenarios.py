@@ -38,6 +38,9 @@ Y = mk.Regression("y ~ 0 + one + x", priors={k: p for k, p in DATA.items() if k 
 PAIR = mk.MvNormal("y", "v", given="0 + one + x", priors=DATA)
 WAVES = ("w0", "w1", "w2", "w3")
 HAZARD = {"one": raw("normal", -1.2, 0.3), "previous": raw("normal", 0, 0.4), "current": raw("normal", 0.3, 0.4)}
+HAZARD_BY_ARM = {t: p for t, p in HAZARD.items() if t != "current"} | {
+    f"current:arm[{a}]": raw("normal", m, 0.4) for a, m in (("drug", 0.3), ("none", 0.0))
+}
 ONE = {"coef": [[0.5, 0.7]], "sd": [1.2]}
 TWO = {"coef": [[0.5, 0.7], [-0.3, 0.3]], "sd": [1.2, 0.8], "corr": [[1.0, 0.5], [0.5, 1.0]]}
 FOUR = {"coef": np.zeros((4, 1)), "sd": np.ones(4), "corr": 0.5 + 0.5 * np.eye(4)}
@@ -108,6 +111,14 @@ SCENARIOS: dict[str, Scenario] = {
             mk.Dropout("0 + one + previous + current", waves=WAVES, by_wave=(), priors=HAZARD),
         ),
         FOUR | {"dropout": {"one": -1.2, "previous": 0.0, "current": 0.3}},
+        n=100,
+    ),
+    "Dropout, slopes by arm": Scenario(
+        mk.Spec(
+            mk.MvNormal(*WAVES, given="0 + one", priors=DATA),
+            mk.Dropout("0 + one + previous + current:arm", waves=WAVES, by_wave=(), priors=HAZARD_BY_ARM),
+        ),
+        FOUR | {"dropout": {"one": -1.2, "previous": 0.0, "current:arm[drug]": 0.3, "current:arm[none]": 0.0}},
         n=100,
     ),
     "PatternMixture, of='model'": Scenario(
