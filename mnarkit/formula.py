@@ -36,13 +36,15 @@ _LEFT = re.compile(r"(missing|recorded)\s*\(\s*(?:`([^`]+)`|([^\W\d][\w.]*))\s*\
 class Term:
     """One term of a formula: `name` as printed ('1', 'educ', 'educ:city', 'log(x)') and the columns it reads.
 
-    `bare` is true for one column, untransformed; of `holes`, whether they are recorded is read alone.
+    `bare` is true for one column, untransformed; of `holes`, whether they are recorded is read alone; `factors` are the
+    columns that multiply the rest of the term: `y` and `arm` in `y:arm`.
     """
 
     name: str
     columns: frozenset[str]
     bare: bool
     holes: frozenset[str] = frozenset()
+    factors: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,13 @@ def parse(text: str) -> Formula:
     return _reading(text)[0]
 
 
-def design(formula: Formula, data: IncompleteData, *, leave_out: Collection[str] = ()) -> Design:
+def design(
+    formula: Formula,
+    data: IncompleteData,
+    *,
+    leave_out: Collection[str] = (),
+    only: Collection[str] | None = None,
+) -> Design:
     """Build the matrix X, shape (n, q), of a formula's right side; text is coded by treatment contrasts.
 
     Parameters
@@ -167,7 +175,9 @@ def design(formula: Formula, data: IncompleteData, *, leave_out: Collection[str]
     data : IncompleteData
         Every column that is used must be fully seen.
     leave_out : collection of str
-        Columns whose bare terms are not built, because the caller models them.
+        Columns whose terms are not built, because the caller models them.
+    only : collection of str, optional
+        Columns of which one must stand in a term for it to be built.
 
     Raises
     ------
@@ -187,7 +197,11 @@ def design(formula: Formula, data: IncompleteData, *, leave_out: Collection[str]
     """
     refuse_bar(formula.bar, f"a design matrix of {shown(formula.text)}")
     read, built = _reading(formula.text)
-    kept = [b for term, b in zip(read.terms, built, strict=True) if not (term.bare and term.columns <= set(leave_out))]
+    kept = [
+        b
+        for term, b in zip(read.terms, built, strict=True)
+        if not term.columns & set(leave_out) and (only is None or term.columns & set(only))
+    ]
     what = f"the formula {shown(read.text)}"
     columns = tuple(dict.fromkeys(column for term in kept for f in term.factors for column in sorted(_columns(f))))
     holes = tuple(dict.fromkeys(c for term in kept for f in term.factors for c in sorted(_holes(f))))
@@ -305,7 +319,10 @@ def _term(text: str, term: Any) -> Term:
         raise refusal(text, f"multiplies a term by a number in {shown(str(term))}; write I(2 * x)")
     columns = frozenset[str]().union(*(_columns(factor) for factor in term.factors))
     holes = frozenset[str]().union(*(_holes(factor) for factor in term.factors))
-    return Term(str(term), columns, len(term.factors) == 1 and term.factors[0].eval_method.value == "lookup", holes)
+    plain = [factor.expr for factor in term.factors if factor.eval_method.value == "lookup"]
+    called = [_columns(factor) for factor in term.factors if factor.eval_method.value != "lookup"]
+    factors = frozenset(plain).difference(*called)
+    return Term(str(term), columns, len(term.factors) == len(plain) == 1, holes, factors)
 
 
 def _columns(factor: Any) -> frozenset[str]:

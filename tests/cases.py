@@ -148,6 +148,28 @@ SPECS: dict[str, mk.Spec] = {
         mk.Selection("missing(y2) ~ y2 + arm"),
         mk.Selection("missing(y3) ~ y3 + y2"),
     ),
+    "joint, slopes by group": mk.Spec(JOINT, mk.Selection("missing(y1) ~ y1:arm + y2 + z")),
+    "joint, slopes and intercepts by group, logit": mk.Spec(
+        JOINT, mk.Selection("missing(y1) ~ y1 + arm + y1:arm + x", link="logit")
+    ),
+    "joint, slopes by group with priors": mk.Spec(
+        PAIR,
+        mk.Selection(
+            "missing(y1) ~ y1:arm + z",
+            priors={
+                "y1:arm[placebo]": -0.2,
+                "y1:arm[drug]": mk.Prior("normal", 0, 0.3, unit="raw"),
+                "z": mk.Prior("student_t", 4, 0, 1),
+                "Intercept": 0.7,
+            },
+        ),
+    ),
+    "joint, two probits with slopes by group": mk.Spec(
+        JOINT, mk.Selection("missing(y1) ~ arm:y1 + z"), mk.Selection("missing(y2) ~ y2 + y1:arm")
+    ),
+    "joint, slopes by group beside limits": mk.Spec(
+        JOINT, mk.Selection("missing(y1) ~ y1:arm + y2"), mk.Limits("y2", low="from2", high="to2")
+    ),
     "joint, Heckman and selection": mk.Spec(
         JOINT, mk.Heckman("recorded(y1) ~ x + z"), mk.Selection("missing(y2) ~ y2 + arm")
     ),

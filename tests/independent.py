@@ -111,7 +111,7 @@ def row_loglik(
         full[m] = mean[m] + gain @ (y[o] - mean[o])
         rest = var[np.ix_(m, m)] - gain @ var[np.ix_(o, m)]
         beliefs = [b for b in spec.missingness if isinstance(b, (mk.Selection, mk.Heckman))]
-        each = [_propensity(b, columns, point, full, mean, m, w[k][i], cov) for k, b in enumerate(beliefs)]
+        each = [_propensity(b, columns, point, full, mean, m, w[k][i], cov, row) for k, b in enumerate(beliefs)]
         reading = [k for k, b in enumerate(beliefs) if reads_unseen(b, columns, m)]
         together = reading if len(reading) > 1 else []
         for k in set(range(len(beliefs))) - set(together):
@@ -165,11 +165,12 @@ def signs_probability(u: np.ndarray, cov: np.ndarray, links) -> float:
 
 def reads_unseen(belief, columns: list[str], m: np.ndarray) -> bool:
     """Whether a propensity depends on one of the unseen columns m."""
-    words = [belief.columns[0]] if isinstance(belief, mk.Heckman) else belief.formula.split("~")[1].split()
+    text = belief.columns[0] if isinstance(belief, mk.Heckman) else belief.formula.split("~")[1]
+    words = text.replace(":", " ").split()
     return any(columns[j] in words for j in m)
 
 
-def _propensity(belief, columns, point, full, mean, m, w, cov):
+def _propensity(belief, columns, point, full, mean, m, w, cov, row):
     """Mean given the seen values, slopes on the columns, and P(indicator as it is | propensity u)."""
     target = columns.index(belief.columns[0])
     missing = target in m
@@ -181,8 +182,16 @@ def _propensity(belief, columns, point, full, mean, m, w, cov):
         sd = np.sqrt(1 - rho**2)
         return u, slopes, lambda z: stats.norm.cdf((-z if missing else z) / sd)
     beta = point[f"missing_{belief.columns[0]}"]
-    text = belief.formula.split("~")[1]
-    reads = [c for c in columns if c in text.split()]
-    slopes[[columns.index(c) for c in reads]] = beta[len(w) :]
+    for (column, level), value in zip(_slopes(belief, columns), beta[len(w) :], strict=True):
+        slopes[columns.index(column)] += value * (level is None or row["arm"] == level)
     link = stats.norm.cdf if belief.link == "probit" else stats.logistic.cdf
     return w @ beta[: len(w)] + slopes @ full, slopes, lambda z: link(z if missing else -z)
+
+
+def _slopes(belief, columns: list[str]) -> list[tuple[str, str | None]]:
+    """(column, level of arm) of every slope: those of all rows, then by level, against the first beside one of all."""
+    terms = belief.formula.split("~")[1].replace(" ", "").split("+")
+    bare = [c for c in columns if c in terms]
+    grouped = [next(c for c in columns if c in t.split(":")) for t in terms if ":" in t and "arm" in t.split(":")]
+    levels = ("drug", "placebo")
+    return [*((c, None) for c in bare), *((c, a) for c in grouped for a in (levels[1:] if c in bare else levels))]

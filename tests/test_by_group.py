@@ -7,7 +7,7 @@ from scipy import stats
 
 import mnarkit as mk
 from mnarkit.data import IncompleteData
-from mnarkit.errors import SpecError
+from mnarkit.errors import MnarkitError, SpecError
 from mnarkit.factored.check import check_factored
 from mnarkit.factored.layout import designs_of, lay_out
 from mnarkit.factored.likelihood import unit_loglik
@@ -81,8 +81,19 @@ def test_a_slope_of_a_group_can_be_fixed_and_levels_must_be_known():
         check_factored(wrong, data)
 
 
-def test_groups_of_columns_modelled_jointly_are_written_one_given_the_other():
-    spec = mk.Spec(mk.MvNormal("w", "y", given="x"), mk.Selection("missing(y) ~ y:arm"))
-    message = r'is not linear in .* Regressions\(Regression\("w ~ x"\), Regression\("y ~ w \+ x"\)\)'
-    with pytest.raises(SpecError, match=message):
-        mk.sample(spec, TABLE)
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("missing(y) ~ y:x", r"'y:x' in .* has 90 different slopes in 90 rows, .* at most 24 groups"),
+        ("missing(y) ~ y:w", "'y:w' in .* is not linear in"),
+        ("missing(y) ~ I(y**2):arm", "is not linear in"),
+        ("missing(y) ~ C(y):arm", "is not linear in"),
+    ],
+)
+def test_products_that_columns_modelled_jointly_cannot_have_are_written_one_given_the_other(formula, message):
+    spec = mk.Spec(mk.MvNormal("w", "y", given="x"), mk.Selection(formula))
+    table = TABLE.assign(w=np.where(np.arange(len(TABLE)) == 3, np.nan, TABLE["w"]))
+    with pytest.raises(MnarkitError, match=message) as raised:
+        mk.sample(spec, table)
+    assert 'Regressions(Regression("w ~ x"), Regression("y ~ w + x"))' in str(raised.value)
+    assert "\n" not in str(raised.value)

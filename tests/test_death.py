@@ -32,7 +32,7 @@ def trial(n: int = 300, seed: int = 5) -> pd.DataFrame:
     gap = (rng.random(n) < 0.1) & frame["w2"].notna()
     frame.loc[gap, "w1"] = NAN
     names = np.array([*WAVES, ""], dtype=object)
-    return frame.assign(died=names[death], x=rng.normal(size=n))
+    return frame.assign(died=names[death], x=rng.normal(size=n), arm=np.where(np.arange(n) % 3, "drug", "placebo"))
 
 
 TABLE = trial()
@@ -72,18 +72,22 @@ def loglik_by_hand(spec: mk.Spec, table: pd.DataFrame, fit: mk.EMFit) -> float:
             total += stats.multivariate_normal(mean[o], fit.cov[np.ix_(o, o)]).logpdf(y[o])
         last = o.max(initial=-1) + 1
         signs, u, a = [], [], []
+
+        def slope(name: str, arm: str = str(row["arm"])) -> float:
+            return p.get(name, 0.0) + p.get(f"{name}:arm[{arm}]", 0.0)
+
         for t in range(1, 4):
             if t < death and t <= last:
                 signs.append(1 if t == last else -1)
-                u.append(p[f"dropout ~ Intercept[{WAVES[t]}]"] + p["dropout ~ current"] * full[t])
-                a.append(np.eye(4)[t] * p["dropout ~ current"])
+                u.append(p[f"dropout ~ Intercept[{WAVES[t]}]"] + slope("dropout ~ current") * full[t])
+                a.append(np.eye(4)[t] * slope("dropout ~ current"))
         for belief in spec.missingness[1:]:
             t = WAVES.index(belief.columns[0])
             if t < min(last, death):
                 signs.append(1 if np.isnan(y[t]) else -1)
                 name = f"missing({belief.columns[0]})"
-                u.append(p[f"{name} ~ Intercept"] + p[f"{name} ~ {WAVES[t]}"] * full[t])
-                a.append(np.eye(4)[t] * p[f"{name} ~ {WAVES[t]}"])
+                u.append(p[f"{name} ~ Intercept"] + slope(f"{name} ~ {WAVES[t]}") * full[t])
+                a.append(np.eye(4)[t] * slope(f"{name} ~ {WAVES[t]}"))
         if signs:
             sign, slopes = np.array(signs), np.array(a)[:, m]
             var = slopes @ rest @ slopes.T + np.eye(len(sign))
@@ -92,9 +96,10 @@ def loglik_by_hand(spec: mk.Spec, table: pd.DataFrame, fit: mk.EMFit) -> float:
 
 
 BESIDE = mk.Spec(MODEL, DEATH, mk.Selection("missing(w1) ~ w1"))
+BY_ARM = mk.Spec(MODEL, mk.Dropout("current:arm", waves=WAVES, death="died"), mk.Selection("missing(w1) ~ w1:arm"))
 
 
-@pytest.mark.parametrize("spec", [SPEC, BESIDE], ids=["death", "a selection beside"])
+@pytest.mark.parametrize("spec", [SPEC, BESIDE, BY_ARM], ids=["death", "a selection beside", "slopes by arm"])
 def test_the_likelihood_is_that_of_rows_at_risk(spec: mk.Spec) -> None:
     fit = mk.em(spec, TABLE, progress=False)
     # SciPy's orthants of three are good to 1e-5 a row

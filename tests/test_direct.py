@@ -28,7 +28,9 @@ def trial(n: int = 60) -> pd.DataFrame:
     y = rng.normal(size=(n, 1)) + 0.3 * np.arange(4) + rng.normal(size=(n, 4))
     left = rng.integers(1, 9, n)
     y[np.arange(4) >= left[:, None]] = np.nan
-    return pd.DataFrame(y, columns=list(WAVES)).assign(x=rng.normal(5, 2, n))
+    frame = pd.DataFrame(y, columns=list(WAVES)).assign(x=rng.normal(5, 2, n))
+    v = np.where(rng.random(n) < 0.3, np.nan, rng.normal(size=n))
+    return frame.assign(v=v, x2=rng.integers(0, 3, n))
 
 
 RAW = {"coef": mk.Prior("normal", 1, 2, unit="raw"), "sd": mk.Prior("half_normal", 3, unit="raw")}
@@ -45,6 +47,29 @@ MORE: dict[str, mk.Spec] = {
     "dropout, some fixed": mk.Spec(
         mk.MvNormal(*WAVES, given="x", covariance="AR(1)"),
         mk.Dropout("previous + current + x", waves=WAVES, link="logit", priors={"current": 0.4}),
+    ),
+    "dropout, slopes by arm": mk.Spec(
+        mk.MvNormal(*WAVES, given="arm"), mk.Dropout("previous + current:arm + x", waves=WAVES, link="logit")
+    ),
+    "dropout, slopes by arm, some fixed": mk.Spec(
+        mk.MvNormal(*WAVES),
+        mk.Dropout(
+            "previous:arm + current * arm",
+            waves=WAVES,
+            by_wave=("Intercept", "current:arm[T.b]"),
+            priors={"previous:arm[a]": 0.4, "current": mk.Prior("normal", 0, 0.2, unit="raw")},
+        ),
+    ),
+    "dropout of a growth curve, slopes by arm": mk.Spec(
+        mk.Growth(*WAVES, times=(0, 1, 2, 4), given="arm"), mk.Dropout("current:arm", waves=WAVES)
+    ),
+    "by arm, slopes by arm": mk.Spec(
+        mk.MvNormal(*WAVES, given="arm", by="arm"), mk.Dropout("previous + current:arm", waves=WAVES)
+    ),
+    "selection, slopes by arm beside dropout": mk.Spec(
+        mk.MvNormal(*WAVES, "v"),
+        mk.Dropout("current:arm", waves=WAVES),
+        mk.Selection("missing(v) ~ v:arm + w0:x2"),
     ),
     "shared": mk.Spec(
         mk.Growth(*WAVES, times=(0, 1, 2, 4), given="x"), mk.SharedParameter("intercept + slope + x", link="logit")

@@ -30,6 +30,11 @@ BELIEFS = {
     "all by wave": mk.Dropout("previous + current", waves=WAVES, by_wave=("Intercept", "current", "previous")),
     "no intercept": mk.Dropout("0 + current", waves=WAVES, by_wave=()),
     "ignorable": mk.Dropout("previous", waves=WAVES),
+    "slopes by arm": mk.Dropout("previous + current:arm", waves=WAVES),
+    "slopes and intercepts by arm, logit": mk.Dropout("arm:previous + current * arm + z", waves=WAVES, link="logit"),
+    "a slope by arm and wave": mk.Dropout(
+        "previous + current:arm", waves=WAVES, by_wave=("Intercept", "current:arm[b]")
+    ),
 }
 PRIORS = mk.Dropout(
     "previous + current",
@@ -47,12 +52,13 @@ def table(n: int = 50, seed: int = 2, slope: float = 0.25, intercept: float = -3
     for t in range(1, 4):
         gone |= intercept + slope * y[:, t] + rng.normal(size=n) > 0
         y[gone, t] = np.nan
-    return pd.DataFrame(y, columns=list(WAVES)).assign(x=x, z=z)
+    return pd.DataFrame(y, columns=list(WAVES)).assign(x=x, z=z, arm=np.where(np.arange(n) % 2, "a", "b"))
 
 
 def coefficients(belief: mk.Dropout, terms: tuple[str, ...]) -> dict[str, float]:
     """Some values in own units, by name."""
     values = {"Intercept": -1.0, "previous": -0.1, "current": 0.15, "z": 0.3, "x": -0.2}
+    values |= {"arm": -0.05, "current:arm": 0.12}
     return {t: values[t.partition("[")[0]] * (1 + 0.1 * k) for k, t in enumerate(terms)}
 
 
@@ -70,8 +76,12 @@ def by_integration(
         def of(name: str) -> float:
             return named.get(f"{name}[{WAVES[t]}]", named.get(name, 0.0))
 
-        others = sum(of(c) * row[c] for c in ("x", "z"))
-        return cdf(of("Intercept") + of("previous") * y[t - 1] + of("current") * current + others)
+        def slope(name: str, *by: str) -> float:
+            return of(name) + sum(of(f"{b}[{row['arm']}]") + of(f"{b}[T.{row['arm']}]") for b in by)
+
+        others = sum(of(c) * row[c] for c in ("x", "z")) + slope("Intercept", "arm")
+        previous = slope("previous", "arm:previous", "previous:arm") + of(f"arm[{row['arm']}]:previous")
+        return cdf(others + previous * y[t - 1] + slope("current", "current:arm") * current)
 
     for t in range(1, left):
         out += np.log1p(-hazard(t, y[t]))
@@ -132,17 +142,18 @@ def test_gradient_and_the_pymc_model_agree_with_it(name: str) -> None:
     each = np.empty(data.n)
     unit_loglik(*arguments, *own.arrays[1:], each)
     assert each.sum() == pytest.approx(value + objective.constant, abs=1e-8)
-    if name in ("constant slopes, probit", "current by wave", "priors"):
+    if name in ("constant slopes, probit", "current by wave", "priors", "slopes by arm"):
         model = build_parts(spec, data).model
         free = {v.name for v in model.free_RVs}
         assert ("dropout_z" in free) or ("dropout_previous_z" in free)
         assert list(model.coords["dropout_term"]) == list(indicator.terms)
 
 
-def test_the_data_part_of_the_pymc_model_is_the_same_likelihood() -> None:
+@pytest.mark.parametrize("name", ["constant slopes, probit", "slopes by arm"])
+def test_the_data_part_of_the_pymc_model_is_the_same_likelihood(name: str) -> None:
     data = IncompleteData.of(table())
-    built = build_parts(Spec(MODEL, BELIEFS["constant slopes, probit"]), data)
-    objective = Objective.of(Spec(MODEL, BELIEFS["constant slopes, probit"]), data)
+    built = build_parts(Spec(MODEL, BELIEFS[name]), data)
+    objective = Objective.of(Spec(MODEL, BELIEFS[name]), data)
     point = built.model.initial_point()
     rng = np.random.default_rng(4)
     point = {k: np.asarray(v) + 0.1 * rng.normal(size=np.shape(v)) for k, v in point.items()}
@@ -167,13 +178,14 @@ def test_the_hazard_is_recovered_by_maximum_likelihood() -> None:
     assert error["dropout ~ current"] < 0.08
 
 
-def test_imputations_follow_the_distribution_given_leaving() -> None:
-    belief, data = BELIEFS["constant slopes, probit"], IncompleteData.of(table(12))
+@pytest.mark.parametrize("name", ["constant slopes, probit", "slopes by arm"])
+def test_imputations_follow_the_distribution_given_leaving(name: str) -> None:
+    belief, data = BELIEFS[name], IncompleteData.of(table(12))
     spec = Spec(MODEL, belief)
     layout = lay_out(spec, data, designs_of(spec, data))
     rows = kernel_data(layout, keep_empty_rows=True, products=False)
     named = coefficients(belief, layout.indicators[0].terms)
-    named |= {"current": 0.8, "previous": -0.5}
+    named |= {"current": 0.8, "previous": -0.5, "current:arm[a]": 0.8, "current:arm[b]": -0.4}
     parameters = Parameters(COEF, COV, [np.array([named[t] for t in layout.indicators[0].terms])], [None], [])
     arguments = kernel_parameters(parameters, layout, rows)
     rng = np.random.default_rng(1)
@@ -273,6 +285,21 @@ REFUSED = {
         lambda f: f.assign(z2=f["z"] * 2),
         "'z2' .* is perfectly collinear with 'z'",
     ),
+    "too many groups": (
+        mk.Dropout("current:x", waves=WAVES),
+        lambda f: f,
+        "'current:x' in 'current:x' has 50 different slopes in 50 rows, .* at most 24 groups; take a column with fewer",
+    ),
+    "slopes said twice": (
+        mk.Dropout("current:arm + current:arm2", waves=WAVES),
+        lambda f: f.assign(arm2=f["arm"]),
+        "the slopes .* are linearly dependent in 50 rows",
+    ),
+    "an unknown slope": (
+        mk.Dropout("current:arm", waves=WAVES, priors={"current:arm[c]": 0.0}),
+        lambda f: f,
+        r"the prior of 'current:arm\[c\]' has no term .* current:arm\[a\], current:arm\[b\]",
+    ),
     "a column called current": (
         BELIEFS["one intercept"],
         lambda f: f.assign(current=1.0),
@@ -293,8 +320,9 @@ def test_a_belief_that_makes_no_sense_is_refused() -> None:
         mk.Dropout("current", waves=("w0",))
     with pytest.raises(mk.errors.FormulaError, match="right-hand side"):
         mk.Dropout("missing(w1) ~ current", waves=WAVES)
-    with pytest.raises(mk.errors.FormulaError, match="stand as they are"):
-        mk.Dropout("log(current)", waves=WAVES)
+    for text in ("log(current)", "previous:current", "current:log(previous)", "I(current * x)"):
+        with pytest.raises(mk.errors.FormulaError, match="stand as they are, or by group as in current:arm"):
+            mk.Dropout(text, waves=WAVES)
     with pytest.raises(mk.errors.SpecError, match="'w1' has 2 models of its holes"):
         mk.Spec(MODEL, mk.Dropout("current", waves=WAVES), *[mk.Selection("missing(w1) ~ w1")] * 2)
     with pytest.raises(mk.errors.SpecError, match="speaks of 'w9'"):

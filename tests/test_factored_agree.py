@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import arviz as az
 import numpy as np
@@ -13,7 +15,21 @@ import xarray as xr
 
 import mnarkit as mk
 from tests import latent_models
-from tests.calibration.scenarios import HAZARD, OF_V, OF_Y, SCENARIOS, predictors, raw
+from tests.calibration.scenarios import (
+    CURVE,
+    CURVED,
+    DATA,
+    HAZARD,
+    OF_COUNT,
+    OF_TERMS,
+    OF_V,
+    OF_Y,
+    SCENARIOS,
+    WAVES,
+    Scenario,
+    predictors,
+    raw,
+)
 
 SETTINGS = {"draws": 1000, "tune": 1000, "chains": 2, "progress": False, "target_accept": 0.9}
 Arrays = dict[str, np.ndarray]
@@ -87,26 +103,43 @@ def test_a_normal_column_has_the_same_posterior_from_both_engines(name):
     agree(first, second)
 
 
-LATENT: dict[str, tuple[str, Callable[[pd.DataFrame], pm.Model], tuple[str, ...], dict[str, dict[str, mk.Prior]]]] = {
+# one residual sd: with one a wave, that of the last can be near 0, where no sampler of the lines moves
+STEADY = replace(
+    SCENARIOS["SharedParameter, dropout"],
+    spec=mk.Spec(
+        mk.Growth(*WAVES, times=CURVED.times, residual="constant", priors=DATA),
+        mk.SharedParameter("0 + one + intercept + slope", by_wave=(), priors=OF_TERMS),
+    ),
+    nominal=CURVE | {"residual_sd": [0.7], "dropout": {"one": -1.2, "intercept": 0.3, "slope": 0.3}},
+    n=100,
+)
+LATENT: dict[str, tuple[Scenario, Callable[[pd.DataFrame], pm.Model], tuple[str, ...], dict[str, dict]]] = {
     "two columns": (
-        "Selection, two correlated propensities",
+        SCENARIOS["Selection, two correlated propensities"],
         latent_models.two_selections,
         ("coef", "sd", "corr"),
         {"missing_y": OF_Y, "missing_v": OF_V},
     ),
-    "dropout": ("Dropout", latent_models.dropout, ("coef", "sd", "corr"), {"dropout": HAZARD}),
+    "dropout": (SCENARIOS["Dropout"], latent_models.dropout, ("coef", "sd", "corr"), {"dropout": HAZARD}),
+    "shared parameter": (
+        STEADY,
+        latent_models.shared_dropout,
+        ("growth", "residual_sd", "random_sd", "random_corr"),
+        {"dropout": OF_TERMS},
+    ),
+    "limits": (SCENARIOS["Limits"], latent_models.limits, ("coef", "sd", "corr"), {}),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LATENT)
 def test_marginal_and_latent_cells_give_the_same_posterior(name):
-    known, model, names, indicators = LATENT[name]
-    scenario, names = SCENARIOS[known], (*names, *indicators)
+    scenario, model, some, indicators = LATENT[name]
     frame = mk.simulate(scenario.spec, scenario.nominal, data=predictors(scenario), seed=4)
     fit = sampled(scenario.spec, frame, 1)
     ours = fit.draws["posterior"].to_dataset()
     ours = ours.sel({f"{k}_term": list(terms) for k, terms in indicators.items()})
+    names = (*some, *indicators)
     agree(values(ours, *names), values(by_pymc(model(frame), names), *names))
 
 
@@ -125,13 +158,94 @@ def test_a_binary_outcome_summed_over_and_sampled_has_the_same_posterior():
         mk.Selection("missing(y) ~ 0 + one + y + z", link="logit", priors=OF_BINARY),
     )
     ours = sampled(spec, frame, 1).draws["posterior"].to_dataset().sel(missing_y_term=list(OF_BINARY))
-    with latent_models.bernoulli_selection(frame, OF_BINARY), warnings.catch_warnings():
+    theirs = by_steps(latent_models.bernoulli_selection(frame, OF_BINARY), 1500)
+    agree(values(ours, "coef_y", "missing_y"), values(theirs, "coef_y", "missing_y"))
+
+
+@pytest.mark.slow
+def test_a_count_summed_over_and_sampled_has_the_same_posterior():
+    scenario = SCENARIOS["Poisson with selection"]
+    truth = {"coef_y": [0.7, 0.5], "missing_y": {"one": -1.2, "y": 0.4, "z": 0.5}}
+    frame = mk.simulate(scenario.spec, truth, data=predictors(scenario), seed=4)
+    ours = sampled(scenario.spec, frame, 1).draws["posterior"].to_dataset()
+    theirs = by_steps(latent_models.poisson_selection(frame), 3000)
+    agree(values(ours.sel(missing_y_term=list(OF_COUNT)), "coef_y", "missing_y"), values(theirs, "coef_y", "missing_y"))
+
+
+def by_steps(model: pm.Model, draws: int) -> xr.Dataset:
+    """Sample what is discrete by Metropolis's steps, the rest by NUTS."""
+    with model, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree = pm.sample(
-            1500, tune=1000, chains=2, cores=1, random_seed=2, progressbar=False, compute_convergence_checks=False
+            draws, tune=1000, chains=2, cores=1, random_seed=2, progressbar=False, compute_convergence_checks=False
         )
-    theirs = tree["posterior"].to_dataset()
-    agree(values(ours, "coef_y", "missing_y"), values(theirs, "coef_y", "missing_y"))
+    return tree["posterior"].to_dataset()
+
+
+OF_TIME = {"one": raw("normal", -0.5, 0.5), "y": raw("normal", 0.3, 0.4), "time": raw("normal", 0, 0.3)}
+LINES = mk.Regression(
+    "y ~ 0 + one + time + (1 + time | id)",
+    priors={
+        **{k: DATA[k] for k in ("coef", "sd")},
+        "random_sd": raw("half_normal", 1.5),
+        "random_corr": mk.Prior("lkj", 2),
+    },
+)
+
+
+def long_table(people: int = 30, rows: int = 4) -> pd.DataFrame:
+    """Everybody has a line of their own; high values are missing more often."""
+    rng = np.random.default_rng(6)
+    person, time = np.repeat(np.arange(people), rows), np.tile(np.arange(float(rows)), people)
+    u = rng.multivariate_normal([0, 0], [[1.0, 0.1], [0.1, 0.3]], people)
+    y = 0.5 + 0.3 * time + u[person, 0] + u[person, 1] * time + 0.7 * rng.normal(size=people * rows)
+    missing = -1.0 + 0.5 * y + rng.normal(size=len(y)) > 0
+    return pd.DataFrame({"one": 1.0, "y": np.where(missing, np.nan, y), "time": time, "id": person})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("priors", [{}, OF_TIME], ids=["MAR", "selection"])
+def test_random_lines_integrated_out_and_sampled_have_the_same_posterior(priors):
+    frame = long_table()
+    beliefs = (mk.Selection("missing(y) ~ 0 + one + y + time", priors=priors),) if priors else ()
+    fit = sampled(mk.Spec(LINES, *beliefs), frame, 1)
+    assert "integrated out" in fit.notes[0]
+    ours = fit.draws["posterior"].to_dataset()
+    ours = ours.sel(missing_y_term=list(priors)) if priors else ours
+    names = ("coef_y", "sd_y", "random_sd_y", "random_corr_y", *(("missing_y",) if priors else ()))
+    agree(values(ours, *names), values(by_pymc(latent_models.own_lines(frame, priors), names, 2000), *names))
+
+
+CURVES: dict[str, tuple[str, Callable[..., pm.Model], dict[str, mk.Prior]]] = {
+    "square": (
+        "0 + one + y + I(y**2)",
+        latent_models.square_selection,
+        {"one": raw("normal", -1, 0.5), "y": raw("normal", 0, 0.5), "I(y ** 2)": raw("normal", 0.3, 0.3)},
+    ),
+    "threshold": (
+        "0 + one + above(y, 1)",
+        partial(latent_models.threshold_selection, threshold=1.0),
+        {"one": raw("normal", -1, 0.5), "above(y, 1)": raw("normal", 1, 1)},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CURVES)
+def test_a_curved_selection_over_points_and_over_values_has_the_same_posterior(name):
+    formula, model, priors = CURVES[name]
+    rng, n = np.random.default_rng(7), 120
+    x = rng.normal(size=n)
+    y = 0.5 + 0.7 * x + rng.normal(size=n)
+    chance = {"square": -1.0 + 0.2 * y + 0.4 * y**2, "threshold": -1.0 + 2.5 * (y > 1)}[name]
+    frame = pd.DataFrame({"one": 1.0, "x": x, "y": np.where(rng.logistic(size=n) < chance, np.nan, y)})
+    link = "logit" if name == "square" else "probit"
+    regression = mk.Regression("y ~ 0 + one + x", priors={k: DATA[k] for k in ("coef", "sd")})
+    fit = sampled(mk.Spec(regression, mk.Selection(f"missing(y) ~ {formula}", link=link, priors=priors)), frame, 1)
+    assert "latent" not in fit.draws.children
+    ours = fit.draws["posterior"].to_dataset().sel(missing_y_term=list(priors))
+    names = ("coef_y", "sd_y", "missing_y")
+    agree(values(ours, *names), values(by_pymc(model(frame, priors), names), *names))
 
 
 def test_the_comparison_sees_a_third_of_a_standard_deviation():

@@ -145,11 +145,11 @@ def test_no_terms_make_no_columns():
     np.testing.assert_array_equal(built("y ~ 1").matrix, np.ones((6, 1)))
 
 
-def test_left_out_columns_only_lose_their_bare_terms():
+def test_left_out_columns_lose_their_terms_and_others_keep_their_coding():
     assert built("x + y + z", leave_out=["y"]).names == ("Intercept", "x", "z")
-    with pytest.raises(DataError, match="'y' has 2 holes; predictors must be fully seen"):
-        built("x + y + x:y", leave_out={"y"})
-    assert built("x + log(x)", leave_out=("x",)).names == ("Intercept", "log(x)")
+    assert built("x + y + x:y + x:arm", leave_out={"y"}).names == built("x + x:arm").names
+    assert built("x * arm + z", only={"x"}).names == ("x", "x:arm[T.v]", "x:arm[T.u]")
+    assert built("x:arm + z", only={"x"}).names == ("x:arm[w]", "x:arm[v]", "x:arm[u]")
 
 
 @pytest.mark.parametrize(

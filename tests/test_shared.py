@@ -236,6 +236,16 @@ def test_one_sign_has_its_closed_form_and_no_variance_gives_a_product(logistic):
         assert log_factor_signs(u, L, 1, t, sign, links, *slots) == pytest.approx(expected, abs=1e-8)
 
 
+def test_propensities_that_no_sum_can_hold_have_no_probability_at_once():
+    """A sampler that looks for its step reaches them, where a sum took minutes a row: 12.6 points for 1 / width."""
+    slots = np.empty(1), np.empty((1, 1)), np.empty(1)
+    u, sign, t, links = np.array([0.4]), np.ones(1), np.ones(1), np.array([False])
+    for size, expected in ((1e4, log_ndtr(0.4 / np.hypot(1, 1e4))), (1e6, -np.inf), (np.inf, -np.inf)):
+        value = log_factor_signs(u, np.array([[size, 0.0]]), 1, t, sign, links, *slots)
+        assert value == pytest.approx(expected, abs=1e-8)
+        assert np.isfinite(slots[0]).all()
+
+
 def test_tables_of_the_links_are_those_functions():
     for x in np.random.default_rng(0).uniform(-45, 45, 500):
         mills = np.exp(stats.norm.logpdf(x) - log_ndtr(x))

@@ -221,6 +221,12 @@ def test_options_that_make_no_rows_are_refused(options, says):
         mk.simulate(*CASES["probit"], **options)
 
 
+def test_slopes_by_group_need_a_table_with_the_groups():
+    spec = mk.Spec(PAIR, mk.Selection("missing(y) ~ y:arm"))
+    with pytest.raises(mk.errors.SpecError, match="'y:arm' is a slope by group: give data=, a table with the groups"):
+        mk.simulate(spec, TWO, n=10)
+
+
 def test_limits_hide_what_lies_inside_and_are_empty_where_they_do_not_hold():
     spec, truth = CASES["limits and selection"]
     table, complete = mk.simulate(spec, truth, n=2000, seed=1, complete=True)

@@ -102,6 +102,8 @@ def test_random_terms_are_drawn_by_group():
     hole = table["y"].isna().to_numpy().reshape(groups, rows)
     between = hole.mean(axis=1).var()
     assert between > 2 * hole.mean() * (1 - hole.mean()) / rows
+    alone = mk.simulate(mk.Spec(mk.Regression("y ~ 1 + (1 + t | id)")), truth | {"coef_y": [1.0]}, data=frame, seed=1)
+    assert list(alone.columns) == ["y", "id", "t"]
     with pytest.raises(mk.errors.SpecError, match=r"\(1 \+ t | id\) is about groups of rows: give data="):
         mk.simulate(spec, truth, n=10)
     with pytest.raises(mk.errors.SpecError, match="'random_corr_y' is a correlation matrix"):

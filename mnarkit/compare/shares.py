@@ -129,6 +129,7 @@ def _by_column(probability: np.ndarray, layout: Layout) -> dict[str, np.ndarray]
     for indicator in layout.indicators:
         mine = probability[:, at : at + indicator.n_rows]
         at += indicator.n_rows
+        mine = mine if indicator.groups is None else indicator.groups.own(mine)
         found |= _of_indicator(indicator, mine, layout.columns)
     return found
 

@@ -8,8 +8,9 @@ from mnarkit.data import IncompleteData
 from mnarkit.formula import parse
 from mnarkit.normal.layout import amounts_of
 from mnarkit.priors import Prior
-from mnarkit.spec.dropout import CURRENT, Dropout
+from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
+from mnarkit.spec.slopes import bent, slopes_of
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Carrier", "carriers", "late_amounts"]
@@ -43,34 +44,38 @@ def carriers(spec: Spec, data: IncompleteData) -> tuple[Carrier, ...]:
     return tuple(
         Carrier(name, k, column, term)
         for k, belief in enumerate(spec.selections)
-        for name, column, term in _of(belief, holed)
+        for name, column, term in _of(belief, holed, data)
     )
 
 
 @singledispatch
-def _of(belief: Any, holed: set[str]) -> list[tuple[str, str, str]]:
+def _of(belief: Any, holed: set[str], data: IncompleteData) -> list[tuple[str, str, str]]:
     return []
 
 
 @_of.register
-def _(belief: Selection, holed: set[str]) -> list[tuple[str, str, str]]:
-    column = belief.columns[0]
-    terms = [(t.name, sorted(t.columns & holed)) for t in parse(belief.formula).terms if t.columns & holed]
-    return [(f"missing_{column}[{name.strip('`')}]", read[0], name.strip("`")) for name, read in terms]
+def _(belief: Selection, holed: set[str], data: IncompleteData) -> list[tuple[str, str, str]]:
+    column, parsed, unseen = belief.columns[0], parse(belief.formula), tuple(sorted(holed))
+    if bent(parsed, unseen):  # of a factored model
+        terms = [(t.name, sorted(t.columns & holed)) for t in parsed.terms if t.columns & holed]
+        return [(f"missing_{column}[{name.strip('`')}]", read[0], name.strip("`")) for name, read in terms]
+    slopes = slopes_of(parsed, data, unseen)
+    return [(f"missing_{column}[{name}]", read, name) for name, read in zip(slopes.names, slopes.reads, strict=True)]
 
 
 @_of.register
-def _(belief: Heckman, holed: set[str]) -> list[tuple[str, str, str]]:
+def _(belief: Heckman, holed: set[str], data: IncompleteData) -> list[tuple[str, str, str]]:
     return [(f"rho_{belief.columns[0]}", belief.columns[0], "rho")]
 
 
 @_of.register
-def _(belief: Dropout, holed: set[str]) -> list[tuple[str, str, str]]:
-    if not belief.reads[1]:
-        return []
-    if CURRENT in belief.by_wave:
-        return [(f"dropout[{CURRENT}[{w}]]", w, f"{CURRENT}[{w}]") for w in belief.waves[1:]]
-    return [(f"dropout[{CURRENT}]", belief.waves[-1], CURRENT)]
+def _(belief: Dropout, holed: set[str], data: IncompleteData) -> list[tuple[str, str, str]]:
+    slopes, made = slopes_of(belief.parsed, data, (PREVIOUS, CURRENT)), []
+    for name in (n for n, read in zip(slopes.names, slopes.reads, strict=True) if read == CURRENT):
+        waves = belief.waves[1:] if name in belief.by_wave else belief.waves[-1:]
+        each = [(f"{name}[{w}]" if name in belief.by_wave else name, w) for w in waves]
+        made += [(f"dropout[{label}]", w, label) for label, w in each]
+    return made
 
 
 def late_amounts(spec: Spec, data: IncompleteData) -> dict[str, bool]:

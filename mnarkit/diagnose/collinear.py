@@ -14,7 +14,8 @@ __all__ = ["collinearity"]
 def collinearity(fit: Fit, carrier: Carrier) -> float:
     """R² of what carries the belief on the other terms of its equation, at the posterior mean; 1 leaves shape alone.
 
-    For a selection model: E[y | x] on the terms of the model of the indicator, all rows. For a Heckman model: the
+    For a selection model: E[y | x] (0 outside of the group of a slope by group) on the terms of the model of the
+    indicator, all rows. For a Heckman model: the
     inverse Mills ratio on the terms of the data model, recorded rows. NaN for a
     dropout model, whose equations differ by wave.
 
@@ -32,6 +33,9 @@ def collinearity(fit: Fit, carrier: Carrier) -> float:
     at, _ = draw_parameters(mean, layout, 0)
     if not indicator.recorded:
         expected = layout.x @ at.coef[layout.columns.index(carrier.column)]
+        if indicator.groups is not None:
+            slope = indicator.terms.index(carrier.term) - indicator.w.shape[1]
+            expected = expected * indicator.groups.times[indicator.groups.code, slope]
         return _r_squared(expected, indicator.w)
     seen = layout.seen[:, indicator.column]
     propensity = indicator.w[seen] @ np.asarray(at.indicators[carrier.position])

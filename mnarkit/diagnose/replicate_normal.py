@@ -133,8 +133,9 @@ class _Normal:
     def _masked(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         out, first = y.copy(), 0
         for indicator in self.layout.indicators:
-            _mask(out, indicator, z[:, first : first + indicator.n_rows])
+            mine, groups = z[:, first : first + indicator.n_rows], indicator.groups
             first += indicator.n_rows
+            _mask(out, indicator, mine if groups is None else groups.own(mine, groups.code[self.rows.patterns.order]))
         return out
 
 

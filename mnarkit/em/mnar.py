@@ -82,7 +82,8 @@ def mnar_fit(spec: Spec, data: IncompleteData, start: Any, settings: Settings) -
 def _ascend(spec: Spec, objective: Objective, theta: np.ndarray, settings: Settings) -> Path:
     plain = all(isinstance(b, Selection) for b in spec.selections) and spec.selections
     together = objective.rows.together  # EM's moments are those of one sign at a time
-    if not plain or objective.amounts or together or spec.limits or objective.arms:
+    grouped = any(i.groups is not None for i in objective.standard.indicators)
+    if not plain or objective.amounts or together or spec.limits or objective.arms or grouped:
         return climb(objective, theta, max_iter=settings.max_iter, watch=settings.watch)
     path = iterate(
         selection_map(objective),

@@ -8,13 +8,12 @@ import pandas as pd
 from scipy.special import logit, ndtri
 
 from mnarkit.em.ascent import climb
-from mnarkit.em.objective import Objective
+from mnarkit.em.objective import Objective, shown_indicator
 from mnarkit.em.start import Point
 from mnarkit.em.two_step import two_step
 from mnarkit.errors import ConvergenceError
 from mnarkit.normal.layout import Indicator
 from mnarkit.normal.parameters import Parameters
-from mnarkit.spec.dropout import CURRENT
 from mnarkit.spec.shared import RANDOM_TERMS
 
 __all__ = ["APART", "documented_start", "find_modes"]
@@ -24,7 +23,6 @@ _SLOPES = (-2.0, -0.5, 0.5, 2.0)  # per standard deviation of the column
 APART = 1e-3  # log likelihoods closer than this, at estimates closer than 1 %, are one maximum
 _EDGE = 1 - 1e-4  # |ρ| above this is at the boundary
 _STEPS = 500
-_UNSEEN = (CURRENT, *RANDOM_TERMS)
 
 
 def documented_start(objective: Objective, point: Point) -> Parameters:
@@ -50,7 +48,8 @@ def documented_start(objective: Objective, point: Point) -> Parameters:
 def _shares(objective: Objective, indicator: Indicator) -> np.ndarray:
     """Only the intercept, at the share of rows whose indicator is 1."""
     beta = np.zeros(len(indicator.terms))
-    signs = indicator.signs(objective.standard.present, objective.standard.death)
+    code = None if indicator.groups is None else indicator.groups.code
+    signs = indicator.signs(objective.standard.present, objective.standard.death, code)
     share = np.mean(signs[signs != 0] > 0)
     beta[[t.startswith("Intercept") for t in indicator.terms]] = (
         ndtri(share) if indicator.link == "probit" else logit(share)
@@ -82,7 +81,8 @@ def find_modes(objective: Objective, start: Parameters, found: np.ndarray) -> pd
         if path.converged and not any(_same(objective, top, known) for _, known in tops):
             tops.append((name, top))
     names = objective.names
-    telling = [i for i, n in enumerate(names) if _says_mnar(n, objective)]
+    says = _telling(objective)
+    telling = [i for i, n in enumerate(names) if n in says]
     rows = []
     for name, top in tops:
         own = objective.own(top)
@@ -105,10 +105,9 @@ def _others(objective: Objective, start: Parameters) -> Iterator[tuple[str, Para
         if one.has_rho and one.rho is None:
             for rho in _RHO:
                 yield f"rho({column}) = {rho:g}", replace(start, rho=_put(start.rho, k, rho))
-        current = _on_unseen(indicator)
         unit = _sds_of_random_terms(objective, start)
-        slopes = [(indicator.w.shape[1] + i, objective.layout.columns[j]) for i, j in enumerate(indicator.slopes)]
-        for at, term in (*slopes, *((i, indicator.terms[i]) for i in current)):
+        for at in indicator.on_unseen:
+            term = indicator.terms[at]
             if not one.free_map[at].any():
                 continue
             for slope in _SLOPES:
@@ -116,13 +115,6 @@ def _others(objective: Objective, start: Parameters) -> Iterator[tuple[str, Para
                 beta[at] = slope / unit.get(term.partition("[")[0], 1.0)
                 name = f"{indicator.name} ~ {term} = {slope:g} per sd"
                 yield name, replace(start, indicators=_put(start.indicators, k, beta))
-
-
-def _on_unseen(indicator: Indicator) -> list[int]:
-    """Find the coefficients of a hazard on the current value or on random terms."""
-    if indicator.hazard is None:
-        return []
-    return [i for i, t in enumerate(indicator.terms) if t.partition("[")[0] in _UNSEEN]
 
 
 def _sds_of_random_terms(objective: Objective, start: Parameters) -> dict[str, float]:
@@ -142,10 +134,10 @@ def _same(objective: Objective, one: np.ndarray, other: np.ndarray) -> bool:
     return near and abs(objective.loglik(one) - objective.loglik(other)) < APART
 
 
-def _says_mnar(name: str, objective: Objective) -> bool:
-    """ρ, or the slope of an indicator on a modelled column."""
-    if name.startswith("rho("):
-        return True
-    if name.startswith(("dropout ~ ", "missing ~ ")):
-        return name.partition(" ~ ")[2].partition("[")[0] in _UNSEEN
-    return name.startswith("missing(") and name.split(" ~ ")[1] in objective.layout.columns
+def _telling(objective: Objective) -> set[str]:
+    """Name the parameters that say MNAR: ρ, and slopes of indicators on unseen values or random terms."""
+    made = {n for n in objective.names if n.startswith("rho(")}
+    for indicator in objective.layout.indicators:
+        shown = shown_indicator(indicator, objective.layout.columns)
+        made |= {f"{shown} ~ {indicator.terms[i]}" for i in indicator.on_unseen}
+    return made

@@ -25,7 +25,7 @@ from mnarkit.spec.propensities import MOST_INTEGRATED, refuse_sampled
 from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec
 
-__all__ = ["Coefficients", "Objective"]
+__all__ = ["Coefficients", "Objective", "shown_indicator"]
 
 # Numba takes seconds to import; describing and MAR do without it
 _kernel: Callable[[str], Any] = lazy_loader.attach(
@@ -257,7 +257,7 @@ class Objective:
         """Every parameter in the columns' own units, fixed ones included."""
         more = []
         for one, indicator in zip(self.indicators, self.layout.indicators, strict=True):
-            name = _shown(indicator, self.layout.columns)
+            name = shown_indicator(indicator, self.layout.columns)
             more += [f"{name} ~ {term}" for term in indicator.terms]
             more += [f"rho({self.layout.columns[indicator.column]})"] if one.has_rho else []
         more += [f"{self._of_structure[0]}: {name}" for name in self._of_structure[1]]
@@ -300,7 +300,7 @@ class Objective:
         cov = unpack_cov(values[p * q : at], p, len(self.arms))
         made = []
         for one, indicator in zip(self.indicators, self.layout.indicators, strict=True):
-            name, end = _shown(indicator, self.layout.columns), at + len(indicator.terms)
+            name, end = shown_indicator(indicator, self.layout.columns), at + len(indicator.terms)
             made.append(
                 IndicatorEstimate(name, indicator.terms, values[at:end], float(values[end]) if one.has_rho else None)
             )
@@ -310,7 +310,8 @@ class Objective:
         return values[: p * q].reshape(p, q), cov, tuple(made)
 
 
-def _shown(indicator: Indicator, columns: tuple[str, ...]) -> str:
+def shown_indicator(indicator: Indicator, columns: tuple[str, ...]) -> str:
+    """Call an indicator by the name that estimates have."""
     if indicator.hazard is not None:
         return indicator.name
     return f"{'recorded' if indicator.recorded else 'missing'}({columns[indicator.column]})"

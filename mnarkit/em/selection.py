@@ -47,7 +47,7 @@ class _Products:
 
 
 def selection_map(objective: Objective) -> Callable[[np.ndarray], Step]:
-    """EM's map of θ for a spec whose beliefs are selection models without amounts inside the likelihood."""
+    """EM's map of θ for selection models with one slope for all rows, without amounts inside the likelihood."""
     _, _, _, start, sign, x, y, w, w_start, weights, slopes, sizes, _ = objective.rows.arrays
     seen = objective.rows.patterns.seen
     xx = x.T @ x

@@ -27,6 +27,7 @@ _DEPTH = 20.0  # terms below exp(-20) of the largest are left out
 _SMALL = 1e-10  # share of the variance below which a factor is none
 _NEWTON = 12
 _TRIES = 100_000
+_MOST = 1e6  # points of the sum; a sampler in search of its step meets propensities so wide that there are many more
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -110,18 +111,23 @@ def add_line(start, other, step, top, u, L, t, sign, logistic, first, second, e,
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def log_factor_signs(u, L, rank, t, sign, logistic, g_u, g_C, g_t):
-    """Log P(all signs), and its derivatives in u, in C (at and above its diagonal) and in t."""
+    """Log P(all signs), and its derivatives in u, in C (at and above its diagonal) and in t.
+
+    It is -inf where C is so large that the sum has more points than can be added up.
+    """
     d = len(u)
     e, at, hessian = np.zeros(2), np.zeros(2), np.zeros(3)
     first, second = np.empty(d), np.empty(d)
     g_u[:], g_C[:], g_t[:] = 0.0, 0.0, 0.0
-    if rank:
-        mode_of(u, L, t, sign, logistic, at, hessian, first, second)
-    top = log_terms(u, L, at, t, sign, logistic, first, second) - 0.5 * (at[0] * at[0] + at[1] * at[1])
     width = 1.0
     for k in range(d):
         width += L[k, 0] * L[k, 0] + L[k, 1] * L[k, 1]
     step = _STEP / math.sqrt(width)
+    if (2.0 * math.sqrt(2.0 * _DEPTH) / step) ** rank > _MOST:
+        return -np.inf
+    if rank:
+        mode_of(u, L, t, sign, logistic, at, hessian, first, second)
+    top = log_terms(u, L, at, t, sign, logistic, first, second) - 0.5 * (at[0] * at[0] + at[1] * at[1])
     if rank == 2:
         total = 0.0
         for side in (1.0, -1.0):

@@ -1,20 +1,90 @@
-"""A model of indicators by wave as rows of the kernel: which coefficients each wave reads, and in which units."""
+"""Indicators by wave and by group as rows of the kernel: which coefficients each row reads, and in which units."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mnarkit.spec.check_dropout import leaving_wave_of
-from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.shared import SharedParameter
+from mnarkit.spec.slopes import Slopes
 
-__all__ = ["Hazard", "hazard_of", "leaving_wave", "sharing_of", "standard_maps"]
+__all__ = [
+    "Groups",
+    "Hazard",
+    "Lines",
+    "groups_of",
+    "hazard_of",
+    "leaving_wave",
+    "lines_of",
+    "sharing_of",
+    "standard_maps",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hazard:
-    """The waves of a dropout model, or of one of every hole.
+class Groups:
+    """Rows of a table by what they multiply slopes of unseen values by.
+
+    Attributes
+    ----------
+    code : (n,) int array
+        The group of each row.
+    times : (groups, slopes) array
+        What a group multiplies each slope by: 1 for `y:arm[drug]` under drug, 0 under placebo.
+    """
+
+    code: np.ndarray
+    times: np.ndarray
+
+    def own(self, values: np.ndarray, code: np.ndarray | None = None) -> np.ndarray:
+        """Take each row's own group from (n, waves * groups): (n, waves)."""
+        code = self.code if code is None else code
+        return values.reshape(len(values), -1, len(self.times))[np.arange(len(values)), :, code]
+
+
+def groups_of(times: np.ndarray | None) -> Groups | None:
+    """Group rows by their multipliers, (n, slopes)."""
+    if times is None:
+        return None
+    kinds, code = np.unique(times, axis=0, return_inverse=True)
+    return Groups(code.ravel().astype(np.int64), kinds)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lines:
+    """Several rows of the kernel that are linear in one set of coefficients.
+
+    Attributes
+    ----------
+    terms : tuple of str
+        All coefficients, those by wave carrying its name.
+    reading : tuple of tuple of int
+        For each row, the columns of the kernel that it may depend on.
+    maps : tuple of (r + s, k) arrays
+        For each row, its coefficients on its r fully seen columns and on those s columns, from all.
+    """
+
+    terms: tuple[str, ...]
+    reading: tuple[tuple[int, ...], ...]
+    maps: tuple[np.ndarray, ...]
+
+    @property
+    def reads(self) -> list[tuple[int, ...]]:
+        """The columns that each row depends on: those with a coefficient."""
+        used = [made[-len(which) :].any(axis=1) for made, which in zip(self.maps, self.reading, strict=True)]
+        return [tuple(j for j, on in zip(w, u, strict=True) if on) for w, u in zip(self.reading, used, strict=True)]
+
+    def slopes_on(self, last: int) -> list[int]:
+        """Find the coefficients on the `last` ones of the columns that rows read."""
+        return np.flatnonzero(np.any([made[-last:].any(axis=0) for made in self.maps], axis=0)).tolist()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hazard(Lines):
+    """The waves of a dropout model, or of one of every hole; each is a row of the kernel, or one for each group.
+
+    They read the previous and the current value, or the random terms, which stand after the modelled columns.
 
     Attributes
     ----------
@@ -22,13 +92,6 @@ class Hazard:
         All waves as columns of the data model, in their order.
     at : tuple of int
         Positions in `order` of the waves with a hazard.
-    terms : tuple of str
-        All coefficients, those by wave carrying its name.
-    reading : tuple of tuple of int
-        For each wave, the columns of the kernel that it may depend on: the previous and the current value, or the
-        random terms, which stand after the modelled columns.
-    maps : tuple of (r + s, k) arrays
-        For each wave, its coefficients on its r fully seen columns and on those s columns, from all.
     of : {"dropout", "missing"}
         Leaving, or every hole.
     hidden : int
@@ -37,17 +100,8 @@ class Hazard:
 
     order: tuple[int, ...]
     at: tuple[int, ...]
-    terms: tuple[str, ...]
-    reading: tuple[tuple[int, ...], ...]
-    maps: tuple[np.ndarray, ...]
     of: str = "dropout"
     hidden: int = 0
-
-    @property
-    def reads(self) -> list[tuple[int, ...]]:
-        """The columns that each wave depends on: those with a coefficient."""
-        used = [made[-len(which) :].any(axis=1) for made, which in zip(self.maps, self.reading, strict=True)]
-        return [tuple(j for j, on in zip(w, u, strict=True) if on) for w, u in zip(self.reading, used, strict=True)]
 
     def signs(self, seen: np.ndarray, death: np.ndarray | None = None) -> np.ndarray:
         """+1 where a pattern leaves at the wave, -1 where it stays, 0 where it has left or died before: (G, K).
@@ -67,12 +121,20 @@ def leaving_wave(seen: np.ndarray, death: np.ndarray | None = None) -> np.ndarra
     return leaving_wave_of(seen, death)
 
 
-def hazard_of(belief: Dropout, columns: tuple[str, ...], names: tuple[str, ...], at: tuple[int, ...]) -> Hazard:
-    """Lay the coefficients of a dropout model out: those of its fully seen columns `names`, previous and current."""
-    reads = [n for n, used in zip(("previous", "current"), belief.reads, strict=True) if used]
+def hazard_of(
+    belief: Dropout,
+    columns: tuple[str, ...],
+    names: tuple[str, ...],
+    slopes: Slopes,
+    groups: Groups | None,
+    at: tuple[int, ...],
+) -> Hazard:
+    """Lay the coefficients of a dropout model out: those of its fully seen columns `names`, and its slopes."""
     order = tuple(columns.index(w) for w in belief.waves)
-    terms, maps = _coefficients(belief, names, reads, ("previous", "current"), at)
-    return Hazard(order, at, terms, tuple((order[t - 1], order[t]) for t in at), maps)
+    times = np.ones((1, len(slopes.names))) if groups is None else groups.times
+    terms, maps = _coefficients(belief, names, slopes, (PREVIOUS, CURRENT), times, at)
+    reading = tuple((order[t - 1], order[t]) for t in at for _ in times)
+    return Hazard(terms, reading, maps, order, at)
 
 
 def sharing_of(
@@ -83,45 +145,66 @@ def sharing_of(
     at: tuple[int, ...],
 ) -> Hazard:
     """Lay the coefficients of a shared-parameter model out: of its fully seen columns `names`, and of random terms."""
-    order = tuple(columns.index(w) for w in belief.waves)
-    terms, maps = _coefficients(belief, names, belief.shared, curve, at)
+    order, slopes = tuple(columns.index(w) for w in belief.waves), Slopes(belief.shared, belief.shared)
+    terms, maps = _coefficients(belief, names, slopes, curve, np.ones((1, len(belief.shared))), at)
     hidden = tuple(range(len(columns), len(columns) + len(curve)))
-    return Hazard(order, at, terms, (hidden,) * len(at), maps, belief.of, len(curve))
+    return Hazard(terms, (hidden,) * len(at), maps, order, at, belief.of, len(curve))
+
+
+def lines_of(columns: tuple[str, ...], names: tuple[str, ...], slopes: Slopes, groups: Groups) -> Lines:
+    """Lay the coefficients of one indicator with slopes by group out, a row of the kernel for each group."""
+    used = tuple(c for c in columns if c in slopes.reads)
+    maps = tuple(_map(names, slopes, used, row, (*names, *slopes.names), "", ()) for row in groups.times)
+    return Lines((*names, *slopes.names), (tuple(columns.index(c) for c in used),) * len(maps), maps)
 
 
 def _coefficients(
     belief: Dropout | SharedParameter,
     names: tuple[str, ...],
-    reads: Sequence[str],
+    slopes: Slopes,
     unseen: tuple[str, ...],
+    times: np.ndarray,
     at: tuple[int, ...],
 ) -> tuple[tuple[str, ...], tuple[np.ndarray, ...]]:
-    """Name all coefficients, those by wave carrying its name, and map them to each wave's rows (names, unseen)."""
+    """Name all coefficients, those by wave carrying its name, and map them to each wave's rows, one for each group."""
     waves = [belief.waves[t] for t in at]
     terms = tuple(
         label
-        for name in (*names, *reads)
+        for name in (*names, *slopes.names)
         for label in ([f"{name}[{w}]" for w in waves] if name in belief.by_wave else [name])
     )
-    maps = []
-    for wave in waves:
-        made = np.zeros((len(names) + len(unseen), len(terms)))
-        for i, name in enumerate((*names, *unseen)):
-            label = f"{name}[{wave}]" if name in belief.by_wave else name
-            if label in terms:
-                made[i, terms.index(label)] = 1.0
-        maps.append(made)
-    return terms, tuple(maps)
+    return terms, tuple(
+        _map(names, slopes, unseen, row, terms, wave, belief.by_wave) for wave in waves for row in times
+    )
+
+
+def _map(
+    names: tuple[str, ...],
+    slopes: Slopes,
+    unseen: tuple[str, ...],
+    times: np.ndarray,
+    terms: tuple[str, ...],
+    wave: str,
+    by_wave: tuple[str, ...],
+) -> np.ndarray:
+    """Map all coefficients to those of a row: on the seen columns `names`, and on the `unseen`, (r + s, k)."""
+    rows = [*range(len(names)), *(len(names) + unseen.index(c) for c in slopes.reads)]
+    factors = np.concatenate([np.ones(len(names)), times])
+    made = np.zeros((len(names) + len(unseen), len(terms)))
+    for i, name, factor in zip(rows, (*names, *slopes.names), factors, strict=True):
+        label = f"{name}[{wave}]" if name in by_wave else name
+        made[i, terms.index(label)] = factor
+    return made
 
 
 def standard_maps(
-    hazard: Hazard, names: tuple[str, ...], w_map: np.ndarray, center: np.ndarray, scale: np.ndarray
+    lines: Lines, names: tuple[str, ...], w_map: np.ndarray, center: np.ndarray, scale: np.ndarray
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
-    """Carry a hazard to standardised columns.
+    """Carry rows of the kernel to standardised columns.
 
     Parameters
     ----------
-    hazard : Hazard
+    lines : Lines
         In the columns' own units.
     names, w_map : tuple of str, (r, r) array
         The fully seen columns, and their standardising.
@@ -131,31 +214,31 @@ def standard_maps(
     Returns
     -------
     maps : tuple of (r + s, k) arrays
-        Each wave's coefficients on standardised columns, from standardised coefficients φ.
+        Each row's coefficients on standardised columns, from standardised coefficients φ.
     own : (k, k) array
-        φ to the columns' own units. A slope is per sd of its column (for all waves: their mean sd); an intercept stands
-        at the centre of what it is added to.
+        φ to the columns' own units. A slope is per sd of its column, of the value too where it is one of a group's (for
+        all waves: their mean sd); an intercept stands at the centre of what it is added to.
     unit : (k,) array
         Those sds.
     """
-    r, k = len(names), len(hazard.terms)
+    r, k = len(names), len(lines.terms)
     to_standard = []
-    for which, made in zip(hazard.reading, hazard.maps, strict=True):
+    for which, made in zip(lines.reading, lines.maps, strict=True):
         shifted = np.eye(r + len(which))
         if "Intercept" in names:
             shifted[names.index("Intercept"), r:] = center[list(which)]
         carried = np.diag(np.concatenate([np.zeros(r), scale[list(which)]]))
         carried[:r, :r] = np.linalg.inv(w_map)
         to_standard.append(carried @ shifted @ made)
-    slopes = np.array([not t.startswith("Intercept") for t in hazard.terms])
+    slopes = np.array([not t.startswith("Intercept") for t in lines.terms])
     unit = np.ones(k)
     for j in np.flatnonzero(slopes):
-        both = zip(hazard.maps, to_standard, strict=True)
-        unit[j] = np.mean([s[m[:, j] != 0, j] for m, s in both if m[:, j].any()])
+        both = zip(lines.maps, to_standard, strict=True)
+        unit[j] = np.mean([np.abs(s[m[:, j] != 0, j]) for m, s in both if m[:, j].any()])
     own = np.diag(1 / unit)
     if "Intercept" in names:
         at = names.index("Intercept")
         for i in np.flatnonzero(~slopes):
-            waves = [m for m, made in zip(to_standard, hazard.maps, strict=True) if made[at, i]]
+            waves = [m for m, made in zip(to_standard, lines.maps, strict=True) if made[at, i]]
             own[i, slopes] = -np.mean([m[at, slopes] for m in waves], axis=0) / unit[slopes]
     return tuple(m @ own for m in to_standard), own, unit

@@ -11,19 +11,20 @@ from mnarkit.formula import Design, design, parse
 from mnarkit.levels import Coding
 from mnarkit.normal.arms import Arms, arms_of, coding_of
 from mnarkit.normal.declared import Amount, amounts_of
-from mnarkit.normal.hazard import Hazard, hazard_of, leaving_wave, sharing_of
+from mnarkit.normal.hazard import leaving_wave
+from mnarkit.normal.indicators import Indicator, beside, indicator_of
 from mnarkit.normal.joint import crowded_rows, joint_propensities
 from mnarkit.normal.limits import group_with_limits, limit_rows
 from mnarkit.normal.patterns import Patterns, cross_products
 from mnarkit.normal.structure import Structure, structure_of
 from mnarkit.spec.bounds import Bounds, bounds_of, measured_table, present_cells
-from mnarkit.spec.data_models import DataModel, Growth
 from mnarkit.spec.death import death_waves
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
 from mnarkit.spec.propensities import MOST_SAMPLING
 from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
+from mnarkit.spec.slopes import Slopes, slopes_of
 from mnarkit.spec.spec import Spec
 
 __all__ = [
@@ -44,76 +45,18 @@ class Designs:
 
     Attributes
     ----------
+    slopes : tuple of Slopes
+        Of each indicator, on unseen values.
     leaving : tuple of int
         The waves, by position, at which a dropout model has a hazard.
     """
 
     model: Design
     indicators: tuple[Design, ...]
+    slopes: tuple[Slopes, ...]
     recorded_sd: tuple[float, ...]
     leaving: tuple[int, ...] = ()
     arms: Coding | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Indicator:
-    """A modelled indicator: `missing_y` (selection), `recorded_y` (Heckman), or `dropout` or `missing`, one a wave.
-
-    Attributes
-    ----------
-    column : int
-        Its modelled column.
-    recorded : bool
-        Whether the indicator is 1 where the value is recorded.
-    slopes : tuple of int
-        The modelled columns in its formula; they follow the columns of `w` in `terms`.
-    w : (n, r) array
-        Its fully seen predictors.
-    hazard : Hazard or None
-        The waves of a dropout or shared-parameter model.
-    beside : tuple of int
-        The waves of a dropout model, of which the column is one: there is an indicator until a row has left or died.
-    """
-
-    name: str
-    column: int
-    recorded: bool
-    link: str
-    terms: tuple[str, ...]
-    slopes: tuple[int, ...]
-    w: np.ndarray
-    w_terms: tuple[str, ...] = ()
-    hazard: Hazard | None = None
-    beside: tuple[int, ...] = ()
-
-    @property
-    def n_rows(self) -> int:
-        """How many indicators of the kernel it stands for."""
-        return len(self.hazard.at) if self.hazard is not None else 1
-
-    @property
-    def reads(self) -> list[tuple[int, ...]]:
-        """The modelled columns that each indicator of the kernel depends on."""
-        if self.hazard is not None:
-            return self.hazard.reads
-        return [(self.column,) if self.recorded else self.slopes]
-
-    @property
-    def random(self) -> bool:
-        """Whether it reads random terms."""
-        return self.hazard is not None and self.hazard.hidden > 0
-
-    def signs(self, seen: np.ndarray, death: np.ndarray | None = None) -> np.ndarray:
-        """+1 where the indicator is 1 in a pattern, -1 where it is 0, 0 where there is none: (G, n_rows)."""
-        if self.hazard is not None:
-            return self.hazard.signs(seen, death)
-        one = seen[:, self.column] if self.recorded else ~seen[:, self.column]
-        made = np.where(one, 1.0, -1.0)[:, None]
-        if not self.beside:
-            return made
-        until = leaving_wave(seen[:, list(self.beside)], death)
-        until = until if death is None else np.minimum(until, death)
-        return np.where(self.beside.index(self.column) < until[:, None], made, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,6 +125,7 @@ def designs_of(spec: Spec, data: IncompleteData) -> Designs:
     return Designs(
         design(spec.model.predictors, data),
         tuple(design(parse(b.formula), measured, leave_out=_unseen_names(b, modelled)) for b in spec.selections),
+        tuple(slopes_of(parse(b.formula), measured, _unseen_names(b, modelled)) for b in spec.selections),
         tuple(float(np.nanstd(data.number(c), ddof=1)) if data.seen(c).sum() > 1 else np.nan for c in modelled),
         () if waves is None else leaving_waves(waves, modelled, present_cells(spec, data), _deaths(spec, data)),
         coding_of(spec.model, data),
@@ -193,7 +137,7 @@ def _unseen_names(
 ) -> tuple[str, ...]:
     if isinstance(belief, SharedParameter):
         return RANDOM_TERMS
-    return (CURRENT, PREVIOUS) if isinstance(belief, Dropout) else modelled
+    return (PREVIOUS, CURRENT) if isinstance(belief, Dropout) else modelled
 
 
 def _deaths(spec: Spec, data: IncompleteData) -> np.ndarray | None:
@@ -229,8 +173,8 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
         y=y,
         x=designs.model.rebuild(data),
         indicators=tuple(
-            _beside(spec, _indicator(b, d, spec.model, measured, designs.leaving))
-            for b, d in zip(spec.selections, designs.indicators, strict=True)
+            beside(spec, indicator_of(b, d, s, spec.model, measured, designs.leaving))
+            for b, d, s in zip(spec.selections, designs.indicators, designs.slopes, strict=True)
         ),
         amounts=amounts_of(spec, data, designs.recorded_sd),
         center=np.zeros(p),
@@ -245,43 +189,6 @@ def lay_out(spec: Spec, data: IncompleteData, designs: Designs) -> Layout:
 def _values(data: IncompleteData, column: str) -> np.ndarray:
     """Read a column as numbers; new rows may have nothing recorded in it."""
     return data.number(column) if data.seen(column).any() else np.full(data.n, np.nan)
-
-
-def _indicator(
-    belief: Selection | Heckman | Dropout | SharedParameter,
-    built: Design,
-    model: DataModel,
-    data: IncompleteData,
-    leaving: tuple[int, ...],
-) -> Indicator:
-    columns = model.columns
-    if isinstance(belief, (Dropout, SharedParameter)):
-        curve = model.curve if isinstance(model, Growth) else ()
-        if isinstance(belief, Dropout):
-            hazard = hazard_of(belief, columns, built.names, leaving)
-        else:
-            hazard = sharing_of(belief, columns, curve, built.names, leaving)
-        w = built.rebuild(data)
-        return Indicator(hazard.of, hazard.order[-1], False, belief.link, hazard.terms, (), w, built.names, hazard)
-    recorded = isinstance(belief, Heckman)
-    in_formula = {c for term in parse(belief.formula).terms if term.bare for c in term.columns}
-    slopes = tuple(j for j, c in enumerate(columns) if c in in_formula)
-    return Indicator(
-        name=f"{'recorded' if recorded else 'missing'}_{belief.columns[0]}",
-        column=columns.index(belief.columns[0]),
-        recorded=recorded,
-        link=belief.link,
-        terms=(*built.names, *(columns[j] for j in slopes)),
-        slopes=slopes,
-        w=built.rebuild(data),
-        w_terms=built.names,
-    )
-
-
-def _beside(spec: Spec, indicator: Indicator) -> Indicator:
-    """Say beside which waves an indicator of single holes stands."""
-    waves = () if spec.dropout is None else tuple(spec.model.columns.index(w) for w in spec.dropout.waves)
-    return replace(indicator, beside=waves) if indicator.hazard is None and indicator.column in waves else indicator
 
 
 def _model_rows(
@@ -345,9 +252,11 @@ def kernel_data(
     every = keep_empty_rows or bool(indicators) or bool(known.columns)
     rows = np.arange(len(x)) if every else np.flatnonzero(layout.seen.any(axis=1))
     y = np.hstack([layout.y, np.full((len(x), layout.hidden), np.nan)])
-    keys = known.sign if layout.death is None else np.column_stack([known.sign, layout.death])
+    coded = [i.groups.code for i in indicators if i.groups is not None]
+    keys = np.column_stack([known.sign, *([] if layout.death is None else [layout.death]), *coded])
     patterns, key = group_with_limits(~np.isnan(y[rows]), group[rows], keys[rows])
-    limit_sign, death = key[:, : len(known.columns)], None if layout.death is None else key[:, -1]
+    limit_sign, codes = key[:, : len(known.columns)], iter(key.T[keys.shape[1] - len(coded) :])
+    death = None if layout.death is None else key[:, len(known.columns)]
     patterns = replace(patterns, order=rows[patterns.order])
     everything = cross_products(x, y, patterns) if products else np.zeros((len(patterns.group), 0, 0))
     order = patterns.order[slice(None) if every else slice(0)]
@@ -355,7 +264,8 @@ def kernel_data(
     w = np.hstack([np.zeros((len(layout.y), 0)), *each])
     present = patterns.seen.copy()
     present[:, list(known.columns)] |= limit_sign != 0
-    sign = np.hstack([*(i.signs(present, death) for i in indicators), limit_sign])
+    own = [None if i.groups is None else next(codes) for i in indicators]
+    sign = np.hstack([*(i.signs(present, death, g) for i, g in zip(indicators, own, strict=True)), limit_sign])
     reading = _reading(indicators, known.columns, y.shape[1])
     links = [*(i.link for i in indicators for _ in range(i.n_rows)), *("probit" for _ in known.columns)]
     hidden = np.array(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mnarkit.normal.declared import Amount
-from mnarkit.normal.hazard import Hazard
+from mnarkit.normal.hazard import Lines
 from mnarkit.normal.layout import KernelData, Layout
 from mnarkit.spec.pattern_mixture import Scale
 
@@ -82,15 +82,15 @@ def _with_random_terms(coef: Any, par: Parameters, layout: Layout, xp: Any) -> t
 
 
 def _indicator_rows(par: Parameters, layout: Layout, k: int, coef: Any, q: int, xp: Any) -> tuple[Any, Any, Any, Any]:
-    """Give the rows (a, d, c, t) of z = a'y + d'x + c'w + e, Var e = t; a hazard has one a wave.
+    """Give the rows (a, d, c, t) of z = a'y + d'x + c'w + e, Var e = t; a hazard has one a wave, by group one a group.
 
     Heckman's is c'w + ρ (y - Bx) / σ + e, t = 1 - ρ².
     """
     indicator, beta = layout.indicators[k], par.indicators[k]
     p, r = len(layout.columns) + layout.hidden, indicator.w.shape[1]
     one = np.eye(p)
-    if indicator.hazard is not None:
-        return _hazard_rows(indicator.hazard, beta, p, q, r, xp)
+    if indicator.lines is not None:
+        return _several_rows(indicator.lines, beta, p, q, r, xp)
     if indicator.recorded:
         j, rho = indicator.column, par.rho[k]
         slope = rho / xp.sqrt(par.cov[j, j])
@@ -99,14 +99,14 @@ def _indicator_rows(par: Parameters, layout: Layout, k: int, coef: Any, q: int, 
     return on_y[None, :], (np.zeros(q) * beta[0])[None, :], beta[:r], np.ones(1) + 0.0 * beta[0]
 
 
-def _hazard_rows(hazard: Hazard, beta: Any, p: int, q: int, r: int, xp: Any) -> tuple[Any, Any, Any, Any]:
-    """All waves by two products: every coefficient is linear in beta, and many small ones take long to compile."""
-    waves = len(hazard.at)
-    on_y, on_w = np.zeros((waves, p, len(hazard.terms))), np.zeros((waves, r, len(hazard.terms)))
-    for t, (which, made) in enumerate(zip(hazard.reading, hazard.maps, strict=True)):
+def _several_rows(lines: Lines, beta: Any, p: int, q: int, r: int, xp: Any) -> tuple[Any, Any, Any, Any]:
+    """All rows by two products: every coefficient is linear in beta, and many small ones take long to compile."""
+    rows, size = len(lines.maps), len(lines.terms)
+    on_y, on_w = np.zeros((rows, p, size)), np.zeros((rows, r, size))
+    for t, (which, made) in enumerate(zip(lines.reading, lines.maps, strict=True)):
         on_w[t], on_y[t, list(which)] = made[:r], made[r:]
-    none, free = np.zeros((waves, q)) * beta[0], np.ones(waves) + 0.0 * beta[0]
-    return xp.dot(on_y, beta), none, xp.dot(on_w.reshape(waves * r, len(hazard.terms)), beta), free
+    none, free = np.zeros((rows, q)) * beta[0], np.ones(rows) + 0.0 * beta[0]
+    return xp.dot(on_y, beta), none, xp.dot(on_w.reshape(rows * r, size), beta), free
 
 
 def residual_sd(cov: Any, column: int, predictors: tuple[int, ...], xp: Any = np) -> Any:

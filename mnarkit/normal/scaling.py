@@ -53,20 +53,22 @@ def standardise(layout: Layout) -> tuple[Layout, Scaling]:
 def _standard_indicator(
     indicator: Indicator, centered: bool, center: np.ndarray, scale: np.ndarray
 ) -> tuple[Indicator, np.ndarray, np.ndarray]:
-    """Standardise an indicator: with the map of its predictors (a hazard: of its coefficients) and their sds."""
+    """Standardise an indicator: with the map of its predictors (of several rows: of its coefficients) and their sds."""
     w_map, w_scale = _predictor_map(indicator.w, indicator.w_terms, centered)
     made = replace(indicator, w=indicator.w @ w_map)
-    if indicator.hazard is None:
+    if indicator.lines is None:
         return made, w_map, w_scale
-    more = indicator.hazard.hidden  # random terms have mean 0, and the scale that all waves of a growth curve share
+    more = (
+        0 if indicator.hazard is None else indicator.hazard.hidden
+    )  # random terms have mean 0, and the scale that all waves of a growth curve share
     center, scale = np.append(center, np.zeros(more)), np.append(scale, np.full(more, scale[0]))
-    maps, own, unit = standard_maps(indicator.hazard, indicator.w_terms, w_map, center, scale)
-    return replace(made, hazard=replace(indicator.hazard, maps=maps)), own, unit
+    maps, own, unit = standard_maps(indicator.lines, indicator.w_terms, w_map, center, scale)
+    return replace(made, lines=replace(indicator.lines, maps=maps)), own, unit
 
 
 def own_units_map(indicator: Indicator, scaling: Scaling, k: int) -> np.ndarray:
     """Map standardised coefficients of an indicator to own units: β = map @ β_z, both in the order of its terms."""
-    if indicator.hazard is not None:
+    if indicator.lines is not None:
         return scaling.w_maps[k]
     r = indicator.w.shape[1]
     made = np.zeros((len(indicator.terms), len(indicator.terms)))

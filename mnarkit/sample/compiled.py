@@ -43,7 +43,7 @@ def _key(spec: Spec, data: IncompleteData, built: Built) -> Hashable:
     rows = built.rows
     terms = tuple(i.terms for i in built.layout.indicators)
     shapes = (built.layout.terms, terms, rows.pieces, rows.groups, rows.together, rows.limited)
-    constants = built.layout.model_amounts or any(i.hazard is not None for i in built.layout.indicators)
+    constants = built.layout.model_amounts or any(i.lines is not None for i in built.layout.indicators)
     return spec, shapes, data.fingerprint() if constants else None
 
 

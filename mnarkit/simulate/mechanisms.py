@@ -14,7 +14,7 @@ from scipy.special import expit
 from mnarkit.data import IncompleteData
 from mnarkit.errors import SpecError
 from mnarkit.formula import parse
-from mnarkit.normal.layout import Designs, Layout
+from mnarkit.normal.layout import Designs, Indicator, Layout
 from mnarkit.simulate.truth import Truth, random_terms
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.indicator_order import indicator_order
@@ -97,8 +97,11 @@ def _(belief: Any, k: int, world: World, seen: np.ndarray, rng: np.random.Genera
 def _(belief: Selection, k: int, world: World, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     indicator, layout = world.layout.indicators[k], world.layout
     beta = world.truth.numbers(indicator.name, indicator.terms)
-    r = indicator.w.shape[1]
-    eta = _predictors(k, world, seen) @ beta[:r] + layout.y[:, list(indicator.slopes)] @ beta[r:]
+    w, r = _predictors(k, world, seen), indicator.w.shape[1]
+    if indicator.lines is None:
+        eta = w @ beta[:r] + layout.y[:, list(indicator.slopes)] @ beta[r:]
+    else:
+        eta = _of_lines(indicator, beta, w, layout.y)[:, 0]
     left = seen.copy()
     left[:, indicator.column] &= ~happens(eta, belief.link, rng)
     return left
@@ -128,13 +131,10 @@ def _(belief: Dropout, k: int, world: World, seen: np.ndarray, rng: np.random.Ge
     assert hazard is not None
     beta = world.truth.numbers("dropout", hazard.terms)
     left, gone = seen.copy(), np.zeros(len(y), dtype=bool)
-    reached = dict(zip(hazard.at, zip(hazard.reading, hazard.maps, strict=True), strict=True))
+    eta = _of_lines(indicator, beta, indicator.w, y)
     for t, column in enumerate(hazard.order):
-        if t in reached:
-            which, made = reached[t]
-            on = made @ beta
-            eta = indicator.w @ on[: -len(which)] + y[:, list(which)] @ on[-len(which) :]
-            gone |= happens(eta, belief.link, rng)
+        if t in hazard.at:
+            gone |= happens(eta[:, hazard.at.index(t)], belief.link, rng)
         left[gone, column] = False
     return left
 
@@ -155,6 +155,16 @@ def _(belief: SharedParameter, k: int, world: World, seen: np.ndarray, rng: np.r
         for column in hazard.order[t:] if hazard.of == "dropout" else hazard.order[t : t + 1]:
             left[missing, column] = False
     return left
+
+
+def _of_lines(indicator: Indicator, beta: np.ndarray, w: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Linear predictors of an indicator with several rows of the kernel, by wave: those of each row's group."""
+    lines, r = indicator.lines, w.shape[1]
+    assert lines is not None
+    on = [made @ beta for made in lines.maps]
+    each = [w @ b[:r] + y[:, list(which)] @ b[r:] for which, b in zip(lines.reading, on, strict=True)]
+    eta = np.array(each).reshape(len(each), len(w)).T
+    return eta if indicator.groups is None else indicator.groups.own(eta)
 
 
 def _predictors(k: int, world: World, seen: np.ndarray) -> np.ndarray:

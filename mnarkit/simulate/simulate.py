@@ -20,7 +20,7 @@ from mnarkit.simulate.mechanisms import World, holes, in_order
 from mnarkit.simulate.truth import Truth, moments
 from mnarkit.spec.check import named_columns
 from mnarkit.spec.data_models import DataModel
-from mnarkit.spec.dropout import Dropout
+from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.engine import engine_of, regressions_of
 from mnarkit.spec.growth import Growth
 from mnarkit.spec.shared import SharedParameter
@@ -137,6 +137,10 @@ def _needs_no_table(spec: Spec) -> None:
     bar = next((f.bar for f in formulas if f.bar is not None), None)
     if bar is not None:
         raise SpecError(f"{bar} is about groups of rows: give data=, a table with the column {bar.group!r}")
+    unseen = {*spec.model.columns, PREVIOUS, CURRENT}
+    terms = [t for b in spec.selections for t in parse(b.formula).terms if t.columns & unseen and not t.bare]
+    if terms and engine_of(spec).name == "normal":
+        raise SpecError(f"{terms[0].name!r} is a slope by group: give data=, a table with the groups")
 
 
 @singledispatch

@@ -19,6 +19,7 @@ from mnarkit.spec.collinear import check_undetermined, full_rank
 from mnarkit.spec.data_models import DataModel, MvNormal, formulas_of, regression_of
 from mnarkit.spec.death import check_death, death_waves, still_there
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
+from mnarkit.spec.engine import regressions_of
 from mnarkit.spec.events import check_reference, events_of, fitted_table
 from mnarkit.spec.exclusions import exclusions_of
 from mnarkit.spec.missingness import Heckman, Selection
@@ -26,6 +27,7 @@ from mnarkit.spec.pattern_mixture import PatternMixture
 from mnarkit.spec.propensities import check_propensities
 from mnarkit.spec.reference import Reference
 from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
+from mnarkit.spec.slopes import bent, check_groups, slopes_of
 from mnarkit.spec.spec import Spec
 
 __all__ = [
@@ -138,7 +140,8 @@ def _fitted_without(belief: Reference, spec: Spec, data: IncompleteData) -> None
 
 def named_columns(spec: Spec) -> list[str]:
     """List the columns of the table that a spec names."""
-    formulas = [*formulas_of(spec.model), *(parse(b.formula) for b in spec.selections)]
+    with_random = [parse(r.formula) for r in regressions_of(spec)]
+    formulas = [*formulas_of(spec.model), *with_random, *(parse(b.formula) for b in spec.selections)]
     wheres = [c.where for c in (*spec.amounts, *spec.limits) if c.where is not None]
     waves = {CURRENT, PREVIOUS} if any(isinstance(b, Dropout) for b in spec.selections) else set()
     waves |= {name for b in spec.selections if isinstance(b, SharedParameter) for name in RANDOM_TERMS}
@@ -198,14 +201,14 @@ def _selection(belief: Selection | Heckman, model: DataModel, data: IncompleteDa
                 f"{sorted(unseen)[0]!r} is a modelled column in {belief.formula!r}; a Heckman model takes fully seen "
                 "columns, and its rho carries the unseen value (or use Selection)"
             )
-        if unseen and not term.bare:
+        if term in bent(parsed, model.columns):
             raise SpecError(
                 f"{term.name!r} in {belief.formula!r} is not linear in {sorted(unseen)[0]!r}, which columns modelled "
                 f"jointly cannot have; {_apart(model)}"
             )
-    built = design(parsed, data, leave_out=model.columns)
-    slopes = [c for c in model.columns if c in {c for t in parsed.terms if t.bare for c in t.columns}]
-    terms = [*built.names, *slopes]
+    built, slopes = design(parsed, data, leave_out=model.columns), slopes_of(parsed, data, model.columns)
+    check_groups(slopes, data, _apart(model))
+    terms = [*built.names, *slopes.names]
     if data.n < len(terms):
         raise DataError(f"{belief.formula!r} has {len(terms)} coefficients for {data.n} rows; use fewer terms")
     full_rank(built.matrix, built, f"the predictors in {belief.formula!r}")
@@ -263,7 +266,8 @@ def _identified(belief: Selection | Heckman, model: DataModel) -> str:
         tail = " (given the unseen values of the other columns that it reads)" if read & others else ""
         return f"{belief.formula!r} does not contain {column}: its holes are ignorable under this belief{tail}"
     known = "rho" if isinstance(belief, Heckman) else column
-    fixed = prior_table(belief.priors).get(known)
+    by_group = any(column in t.factors and not t.bare for t in parse(belief.formula).terms)
+    fixed = None if by_group else prior_table(belief.priors).get(known)
     if fixed is not None and not isinstance(fixed, Prior):
         what = "rho" if isinstance(belief, Heckman) else f"the coefficient of {column}"
         return f"{belief.formula!r} has {what} fixed at {fixed:g}: it is declared, and the data cannot test it"

@@ -11,6 +11,7 @@ from mnarkit.spec.data_models import DataModel
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.exclusions import exclusions_of
 from mnarkit.spec.shared import SharedParameter
+from mnarkit.spec.slopes import check_groups, slopes_of
 
 __all__ = [
     "check_dropout",
@@ -59,8 +60,9 @@ def check_dropout(
     _come_back(belief, recorded, seen, left if death is None else np.minimum(left, death), death)
     built = design(belief.parsed, data, leave_out=(CURRENT, PREVIOUS))
     full_rank(built.matrix, built, f"the predictors in {belief.formula!r}")
-    reads = [n for n, used in zip((PREVIOUS, CURRENT), belief.reads, strict=True) if used]
-    names = [*built.names, *reads]
+    slopes = slopes_of(belief.parsed, data, (PREVIOUS, CURRENT))
+    check_groups(slopes, data)
+    names = [*built.names, *slopes.names]
     for name in belief.by_wave:
         if name not in names:
             raise SpecError(f"by_wave= names {name!r}, no term of {belief.formula!r}; its terms are {', '.join(names)}")
@@ -152,7 +154,7 @@ def dropout_identified(belief: Dropout, model: DataModel) -> str:
     if not belief.reads[1]:
         return f"{shown} does not contain current: leaving is ignorable under this belief"
     fixed = {n: v for n, v in prior_table(belief.priors).items() if n.startswith(CURRENT) and not isinstance(v, Prior)}
-    if fixed:
+    if fixed and all(term.bare for term in belief.parsed.terms if CURRENT in term.columns):
         name, value = next(iter(fixed.items()))
         return f"{shown} has the coefficient of {name} fixed at {value:g}: it is declared, and the data cannot test it"
     left = exclusions_of(belief, model)

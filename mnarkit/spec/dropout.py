@@ -7,6 +7,7 @@ from mnarkit.bars import refuse_bar
 from mnarkit.errors import FormulaError, SpecError
 from mnarkit.formula import Formula, parse
 from mnarkit.priors import Amount, PriorItems, prior_items
+from mnarkit.spec.slopes import bent
 
 __all__ = ["CURRENT", "PREVIOUS", "Dropout"]
 
@@ -21,14 +22,16 @@ class Dropout:
     ----------
     formula : str
         Right-hand side: `current` is the value at the wave, `previous` the one before; fully seen columns in any term.
+        `current:arm` gives every level of a fully seen column a slope of its own, `current * arm` an intercept too.
     waves : sequence of str
         Modelled columns in their order. Nobody leaves at the first; a row leaves where its last run of holes begins.
     by_wave : sequence of str
-        Terms with a coefficient of their own at each wave; the others have one for all.
+        Coefficients of their own at each wave, as printed (`current`, `current:arm[drug]`); others have one for all.
     link : {"probit", "logit"}
         The link.
     priors : mapping of str to Prior or float, optional
-        By term (`current`, `previous`, `Intercept[wave]`, ...), as in `Selection`; a number fixes a slope in raw units.
+        By term (`current`, `current:arm[drug]`, `Intercept[wave]`, ...), as in `Selection`; a number fixes a slope in
+        raw units.
     because : str
         The reason, in words.
     death : str, optional
@@ -52,6 +55,7 @@ class Dropout:
     >>> import mnarkit as mk
     >>> print(mk.Dropout("previous + current", waves=("w0", "w1", "w2")))
     Dropout ~ previous + current over w0, w1, w2 (probit; by wave: Intercept)
+    >>> by_arm = mk.Dropout("previous + current:arm", waves=("w0", "w1", "w2"), because="side effects under drug alone")
     """
 
     formula: str
@@ -70,8 +74,11 @@ class Dropout:
         if parsed.kind is not None:
             raise FormulaError(f"Dropout takes a right-hand side such as 'previous + current', not {self.formula!r}")
         for term in parsed.terms:
-            if term.columns & {CURRENT, PREVIOUS} and not term.bare:
-                raise FormulaError(f"{term.name!r} in {self.formula!r}: current and previous stand as they are")
+            if term in bent(parsed, (PREVIOUS, CURRENT)):
+                raise FormulaError(
+                    f"{term.name!r} in {self.formula!r}: current and previous stand as they are, or by group as in "
+                    "current:arm"
+                )
         waves, by_wave = _names(self.waves, "waves"), _names(self.by_wave, "by_wave")
         if len(waves) < 2 or len(set(waves)) < len(waves):
             raise SpecError(f"Dropout: waves= names at least two columns in their order, each once, not {waves!r}")

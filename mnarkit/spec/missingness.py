@@ -58,8 +58,9 @@ class Selection:
     Parameters
     ----------
     formula : str
-        `"missing(y) ~ y + x"`: modelled columns (seen or unseen) as they are, fully seen columns in any formula term,
-        and earlier indicators: `"missing(y2) ~ missing(y1) + y1"`. With a `Regression` or `Regressions`, random terms:
+        `"missing(y) ~ y + x"`: modelled columns (seen or unseen) as they are or by group (`y:arm`: a slope for each
+        level, `y * arm`: an intercept too), fully seen columns in any formula term, and earlier indicators:
+        `"missing(y2) ~ missing(y1) + y1"`. With a `Regression` or `Regressions`, random terms:
         `"missing(y) ~ y + time + (1 | id)"`, independent of those of the data model.
     link : {"probit", "logit"}
         The link.

@@ -75,14 +75,15 @@ def _reading(spec: Spec, data: IncompleteData) -> tuple[np.ndarray, np.ndarray, 
     """
     beliefs = [b for b in spec.selections if not isinstance(b, SharedParameter)]  # those are integrated otherwise
     if not beliefs and not spec.limits:
-        return np.zeros((data.n, 0), dtype=bool), *np.zeros((2, 0), dtype=bool)
+        none = np.zeros(0, dtype=bool)
+        return np.zeros((data.n, 0), dtype=bool), none, none
     columns = spec.model.columns
     seen = np.column_stack([data.seen(c) for c in columns])
     cells = bounds_of(spec, data).cells
     each = [(r, b.link == "logit", False) for b in beliefs for r in _with_unseen(b, spec, data, seen, seen | cells)]
     each += [(rows, False, True) for rows in cells.T if rows.any()]
     reading = np.array([rows for rows, _, _ in each], dtype=bool).reshape(len(each), data.n).T
-    return reading, *np.array([kind for _, *kind in each], dtype=bool).reshape(len(each), 2).T
+    return reading, np.array([logit for _, logit, _ in each]), np.array([limit for *_, limit in each])
 
 
 def orthants(spec: Spec, data: IncompleteData, most: int = MOST_SAMPLING) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from mnarkit.factored.check import check_factored
 from mnarkit.factored.coords import coords_of, dims_of
 from mnarkit.factored.posterior import posterior_of as factored_posterior
 from mnarkit.factored.posterior import prior_of_term
+from mnarkit.factored.random_terms import RandomTerms
 from mnarkit.families import FAMILIES
 from mnarkit.priors import Prior, prior_table
 from mnarkit.sample.direct import draw_directly
@@ -60,8 +61,30 @@ def from_factored_prior(spec: mk.Spec, layout: factored_layout.Layout, rng: np.r
         made[factor.name] = (dims[factor.name], np.array(each))
         for name in () if factor.of_indicator else FAMILIES[factor.family].auxiliary:
             made[f"{name}_{layout.columns[factor.column]}"] = ((), _drawn(priors[name], rng))
+        if factor.random is not None:
+            made |= _random_terms(factor.random, priors, dims, rng)
     used = {d for names, _ in made.values() for d in names}
     return xr.Dataset(made, coords={k: v for k, v in coords_of(layout).items() if k in used})
+
+
+def _random_terms(
+    random: RandomTerms, priors: dict[str, Prior | float], dims: dict[str, tuple[str, ...]], rng: np.random.Generator
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Standard deviations of a random intercept, or of it and a slope with their correlation: LKJ(eta) is a beta there.
+
+    The priors are for the mean of the slope's term in the factor's rows, the same in every table; from there to 0.
+    """
+    assert random.terms[0] == "Intercept"
+    assert random.k <= 2
+    sds = np.array([_drawn(priors["random_sd"], rng) for _ in random.terms])
+    if random.k == 1:
+        return {random.sd: (dims[random.sd], sds)}
+    eta = priors["random_corr"].values[0]  # type: ignore[union-attr]
+    r = 2 * rng.beta(eta, eta) - 1
+    to_zero = np.array([[1.0, -random.x[:, 1].mean()], [0.0, 1.0]])
+    cov = to_zero @ (np.array([[1.0, r], [r, 1.0]]) * np.outer(sds, sds)) @ to_zero.T
+    own = np.sqrt(np.diag(cov))
+    return {random.sd: (dims[random.sd], own), random.corr: (dims[random.corr], cov / np.outer(own, own))}
 
 
 def _drawn(prior: Prior | float, rng: np.random.Generator) -> float:
@@ -115,6 +138,8 @@ def one_set(scenario: Scenario, prior: Callable[[np.random.Generator], xr.Datase
         table = mk.simulate(spec, truth, data=rows, seed=int(rng.integers(2**31)))
         if usable(spec, table):
             break
+    else:
+        raise AssertionError(f"no table of {scenario.spec} can be fitted")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         drawn = draw(spec, IncompleteData.of(table), Settings(MOST * scenario.thin, TUNE, 1, 1, 0.9, number))
@@ -129,7 +154,7 @@ def _pairs(posterior: xr.Dataset, truth: xr.Dataset) -> list[tuple[str, np.ndarr
     for name in truth.data_vars:
         values, true = posterior[name].values, truth[name].values
         for at in np.ndindex(true.shape):
-            if str(name).endswith("corr") and len(at) == 2 and at[0] <= at[1]:
+            if "corr" in str(name) and len(at) >= 2 and at[-2] <= at[-1]:  # of an arm, where there are three dims
                 continue
             labels = [str(posterior[name].coords[d].values[i]) for d, i in zip(truth[name].dims, at, strict=True)]
             found.append((f"{name}[{', '.join(labels)}]" if labels else str(name), values[:, *at], float(true[at])))

@@ -38,6 +38,9 @@ Y = mk.Regression("y ~ 0 + one + x", priors={k: p for k, p in DATA.items() if k 
 PAIR = mk.MvNormal("y", "v", given="0 + one + x", priors=DATA)
 WAVES = ("w0", "w1", "w2", "w3")
 HAZARD = {"one": raw("normal", -1.2, 0.3), "previous": raw("normal", 0, 0.4), "current": raw("normal", 0.3, 0.4)}
+HAZARD_BY_ARM = {t: p for t, p in HAZARD.items() if t != "current"} | {
+    f"current:arm[{a}]": raw("normal", m, 0.4) for a, m in (("drug", 0.3), ("none", 0.0))
+}
 ONE = {"coef": [[0.5, 0.7]], "sd": [1.2]}
 TWO = {"coef": [[0.5, 0.7], [-0.3, 0.3]], "sd": [1.2, 0.8], "corr": [[1.0, 0.5], [0.5, 1.0]]}
 FOUR = {"coef": np.zeros((4, 1)), "sd": np.ones(4), "corr": 0.5 + 0.5 * np.eye(4)}
@@ -60,6 +63,19 @@ TWO_FACTORS = mk.Regressions(
     mk.Regression("y ~ 0 + one + v + x", priors={k: p for k, p in DATA.items() if k != "corr"}),
     mk.Regression("v ~ 0 + one + x", priors={k: p for k, p in DATA.items() if k != "corr"}),
 )
+SPREAD = {"random_sd": raw("half_normal", 1.0), "random_corr": mk.Prior("lkj", 2)}
+OWN = {k: p for k, p in DATA.items() if k != "corr"}
+LINES = mk.Regression("y ~ 0 + one + x + time + (1 + time | id)", priors=OWN | SPREAD)
+LEVELS = mk.Regression("y ~ 0 + one + x + (1 | id)", priors=OWN | {"random_sd": raw("half_normal", 1.0)})
+OF_SQUARE = {"one": raw("normal", -0.8, 0.5), "y": raw("normal", 0.2, 0.4), "I(y ** 2)": raw("normal", 0.1, 0.2)}
+OF_STEP = {"one": raw("normal", -0.8, 0.5), "above(y, 0.5)": raw("normal", 0.8, 0.8), "z": raw("normal", 0.4, 0.4)}
+BY_ARM = mk.MvNormal("y", "v", given="0 + one + x", by="arm", priors=DATA)
+TWO_ARMS = {"sd": [[1.2, 0.8], [0.9, 1.4]], "corr": [[[1.0, 0.5], [0.5, 1.0]], [[1.0, -0.3], [-0.3, 1.0]]]}
+BINARY_COVARIATE = mk.Regressions(
+    mk.Regression("y ~ 0 + one + v + x", priors=OWN),
+    mk.Regression("v ~ 0 + one + x", family="bernoulli", priors=FLAT),
+)
+OF_COVARIATE = {"one": raw("normal", -0.8, 0.5), "v": raw("normal", 0.5, 1.0), "x": raw("normal", 0.3, 0.4)}
 RHO = {"rho": mk.Prior("normal", 0, 0.8)}
 SHIFT = mk.Shift("y", mk.Prior("normal", -0.5, 0.5), unit="raw", of="model")
 
@@ -95,6 +111,14 @@ SCENARIOS: dict[str, Scenario] = {
             mk.Dropout("0 + one + previous + current", waves=WAVES, by_wave=(), priors=HAZARD),
         ),
         FOUR | {"dropout": {"one": -1.2, "previous": 0.0, "current": 0.3}},
+        n=100,
+    ),
+    "Dropout, slopes by arm": Scenario(
+        mk.Spec(
+            mk.MvNormal(*WAVES, given="0 + one", priors=DATA),
+            mk.Dropout("0 + one + previous + current:arm", waves=WAVES, by_wave=(), priors=HAZARD_BY_ARM),
+        ),
+        FOUR | {"dropout": {"one": -1.2, "previous": 0.0, "current:arm[drug]": 0.3, "current:arm[none]": 0.0}},
         n=100,
     ),
     "PatternMixture, of='model'": Scenario(
@@ -147,6 +171,50 @@ SCENARIOS: dict[str, Scenario] = {
         masked=("y",),
         thin=6,
     ),
+    "Random intercept and slope": Scenario(
+        mk.Spec(LINES),
+        {
+            "coef_y": [0.5, 0.3, 0.3],
+            "sd_y": 0.8,
+            "random_sd_y": [1.0, 0.5],
+            "random_corr_y": [[1.0, 0.2], [0.2, 1.0]],
+        },
+        n=120,
+        masked=("y",),
+    ),
+    "Random intercept with selection": Scenario(
+        mk.Spec(LEVELS, mk.Selection("missing(y) ~ 0 + one + y + z", priors=OF_Y)),
+        {"coef_y": [0.5, 0.3], "sd_y": 0.8, "random_sd_y": [1.0], "missing_y": MISSING_Y},
+        n=60,
+        thin=6,
+    ),
+    "Selection, a square": Scenario(
+        mk.Spec(Y, mk.Selection("missing(y) ~ 0 + one + y + I(y**2)", link="logit", priors=OF_SQUARE)),
+        {"coef_y": [0.5, 0.7], "sd_y": 1.2, "missing_y": {"one": -0.8, "y": 0.2, "I(y ** 2)": 0.1}},
+        n=100,
+    ),
+    "Selection, above a threshold": Scenario(
+        mk.Spec(Y, mk.Selection("missing(y) ~ 0 + one + above(y, 0.5) + z", priors=OF_STEP)),
+        {"coef_y": [0.5, 0.7], "sd_y": 1.2, "missing_y": {"one": -0.8, "above(y, 0.5)": 0.8, "z": 0.4}},
+        n=100,
+    ),
+    "A covariance for each arm, selection": Scenario(
+        mk.Spec(BY_ARM, mk.Selection("missing(y) ~ 0 + one + y + z", priors=OF_Y)),
+        TWO | TWO_ARMS | {"missing_y": MISSING_Y},
+        n=120,
+        masked=("v",),
+    ),
+    "Regressions, a binary incomplete covariate": Scenario(
+        mk.Spec(BINARY_COVARIATE, mk.Selection("missing(v) ~ 0 + one + v + x", link="logit", priors=OF_COVARIATE)),
+        {
+            "coef_y": [0.3, 0.7, 0.3],
+            "sd_y": 1.0,
+            "coef_v": [0.3, 0.8],
+            "missing_v": {"one": -0.8, "v": 0.5, "x": 0.3},
+        },
+        n=100,
+        masked=("y",),
+    ),
     "Growth": Scenario(mk.Spec(mk.Growth(*WAVES, times=(0, 1, 2, 4), priors=DATA)), CURVE, n=100, masked=WAVES[1:]),
 }
 
@@ -155,10 +223,12 @@ def predictors(scenario: Scenario) -> pd.DataFrame:
     """Fully seen columns, and the holes that no mechanism makes: 30 % of the columns `masked`, never a whole row."""
     rng, n = np.random.default_rng(1), scenario.n
     frame = pd.DataFrame({"one": np.ones(n), "x": rng.normal(size=n), "z": rng.normal(size=n)})
+    row = np.arange(n)
+    frame = frame.assign(id=row // 4, time=row % 4 - 1.0, arm=np.where(row % 2, "drug", "none"))
     for column in scenario.spec.model.columns:
         frame[column] = 0.0
     holes = rng.random((n, len(scenario.masked))) < 0.3
-    if set(scenario.masked) == set(scenario.spec.model.columns):
+    if len(scenario.masked) > 1 and set(scenario.masked) == set(scenario.spec.model.columns):
         holes[holes.all(axis=1), -1] = False
     for j, column in enumerate(scenario.masked):
         frame.loc[holes[:, j], column] = np.nan
