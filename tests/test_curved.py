@@ -22,6 +22,7 @@ from mnarkit.factored.likelihood import unit_loglik
 from mnarkit.factored.posterior import Posterior, posterior_of
 from mnarkit.factored.tail import said_unresolved
 from tests.test_factored import scipy_logpdf
+from tests.test_random_terms import far_points
 
 R = mk.Regression
 PYTHON = Mode(linker="py", optimizer="fast_compile")  # nothing is compiled: exactness is what is tested
@@ -187,6 +188,16 @@ def test_likelihood_equals_quadrature_and_its_gradient_differences(family, kind,
     assert value - target.values(theta)[1] == pytest.approx(unit_loglik(layout, par).sum(), abs=1e-8)
     numeric = [(target(theta + e)[0] - target(theta - e)[0]) / 2e-5 for e in 1e-5 * np.eye(target.size)]
     np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_point_stops_a_sampler(family):
+    formula = term_of("threshold", family)[0]
+    _, target = laid_out(mk.Spec(regression_of(family), mk.Selection(f"missing({family}) ~ {formula}")))
+    for theta in far_points(target.size):
+        value, gradient = target(theta)
+        assert value == -np.inf or np.isfinite(value)
+        assert gradient.shape == theta.shape
 
 
 def test_the_pymc_model_has_the_same_log_posterior():

@@ -133,6 +133,21 @@ ONE = np.ones(len(TABLE))
 X, TIME = TABLE["x"].to_numpy(), TABLE["time"].to_numpy()
 
 
+def far_points(size: int) -> list[np.ndarray]:
+    """Points that a sampler in search of its step meets: scales of 0 and of 1e300, shapes at their ends."""
+    rng = np.random.default_rng(4)
+    along = [scale * rng.normal(size=size) for scale in (10, 50, 200, 800, 1e4, 1e8) for _ in range(5)]
+    return along + [scale * axis for scale in (-800.0, -400.0, 400.0, 800.0) for axis in np.eye(size)]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_no_point_stops_a_sampler(name):
+    for theta in far_points(posterior(name).size):
+        value, gradient = posterior(name)(theta)
+        assert value == -np.inf or np.isfinite(value)
+        assert gradient.shape == theta.shape
+
+
 @pytest.mark.parametrize("name", ["normal", "intercept", "slope alone", "three", "lognormal"])
 def test_integrated_effects_give_the_density_of_whole_clusters(name):
     value, par = value_at(name, point(posterior(name), seed=1))

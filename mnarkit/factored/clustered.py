@@ -43,7 +43,7 @@ def clustered(r: np.ndarray, z: np.ndarray, at: np.ndarray, zz: np.ndarray, sd: 
     return Clustered(*_clustered(r, z, at, zz, float(sd), np.ascontiguousarray(root)))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _clustered(r, z, at, zz, sd, root):
     (rows, k), count, precision = z.shape, len(zz), 1.0 / (sd * sd)
     value, a, d_sd, d_root = np.empty(rows), np.empty(rows), np.empty(rows), np.zeros((k, k))
@@ -83,7 +83,7 @@ def _clustered(r, z, at, zz, sd, root):
     return value, a, d_sd, d_root
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _product(a, b):
     made = np.zeros((a.shape[0], b.shape[1]))
     for i in range(a.shape[0]):
@@ -93,7 +93,7 @@ def _product(a, b):
     return made
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _applied(a, v):
     made = np.zeros(a.shape[0])
     for i in range(a.shape[0]):
@@ -102,7 +102,7 @@ def _applied(a, v):
     return made
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _invert(m, factor, inverse):
     """(I + factor m)⁻¹ into `inverse`, by elimination (positive definite: no pivots); the log determinant."""
     k, log_det = len(m), 0.0

@@ -52,12 +52,16 @@ class Posterior:
         return made, logp, kept
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """Log posterior and gradient."""
-        with np.errstate(all="ignore"):
-            par, logp, kept = self.values(theta)
-            value, gradient = loglik_and_gradient(self.layout, par)
-            each = [piece.backward(kept[name], gradient[name]) for name, piece in self.pieces.items()]
-        return logp + value, np.concatenate(each)
+        """Log posterior and gradient; -inf where numbers can no longer say it, as in a sampler's search of its step."""
+        try:
+            with np.errstate(all="ignore"):
+                par, logp, kept = self.values(theta)
+                value, gradient = loglik_and_gradient(self.layout, par)
+                each = [piece.backward(kept[name], gradient[name]) for name, piece in self.pieces.items()]
+        except ArithmeticError:  # a scale of 0, or a power beyond 1e308, among Python's own numbers
+            return -np.inf, np.zeros(self.size)
+        found = logp + value
+        return (found, np.concatenate(each)) if np.isfinite(found) else (-np.inf, np.zeros(self.size))
 
     def own(self, theta: np.ndarray) -> dict[str, Any]:
         """Parameters and sampled cells in the columns' own units."""

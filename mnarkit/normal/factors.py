@@ -113,7 +113,7 @@ def add_line(start, other, step, top, u, L, t, sign, logistic, first, second, e,
 def log_factor_signs(u, L, rank, t, sign, logistic, g_u, g_C, g_t):
     """Log P(all signs), and its derivatives in u, in C (at and above its diagonal) and in t.
 
-    It is -inf where C is so large that the sum has more points than can be added up.
+    It is -inf where C is so large that the sum has more points, or terms, than can be added up.
     """
     d = len(u)
     e, at, hessian = np.zeros(2), np.zeros(2), np.zeros(3)
@@ -152,6 +152,9 @@ def log_factor_signs(u, L, rank, t, sign, logistic, g_u, g_C, g_t):
             g_u[k], g_C[k, k], g_t[k] = first[k], 0.5 * second[k], -0.5 * first[k] * u[k] / t[k]
             for i in range(k):
                 g_C[i, k] = first[i] * first[k]
+    if not 0.0 < total < np.inf:
+        g_u[:], g_C[:], g_t[:] = 0.0, 0.0, 0.0
+        return -np.inf
     for k in range(d):
         g_u[k] /= total
         g_t[k] /= total
