@@ -3,6 +3,7 @@
 import warnings
 from functools import partial
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ def table(n: int = 80, p: int = 5, seed: int = 3) -> pd.DataFrame:
     return pd.DataFrame(y, columns=[f"y{k}" for k in range(p)]).assign(x=x, z=z)
 
 
-def spec_of(p: int = 5, link: str = "probit") -> mk.Spec:
+def spec_of(p: int = 5, link: Literal["probit", "logit"] = "probit") -> mk.Spec:
     names = [f"y{k}" for k in range(p)]
     beliefs = [mk.Selection(f"missing({c}) ~ {c} + z", link=link) for c in names]
     return mk.Spec(mk.MvNormal(*names, given="x"), *beliefs)
@@ -99,7 +100,8 @@ def of_the_rest(target: Target, theta: np.ndarray) -> float:
     by_row = np.zeros(len(rows.arrays[5]))
     unit_loglik_together(*arguments, *rows.arrays[1:], by_row)
     sampled = np.repeat((rows.arrays[-1] == 3).any(axis=1), np.diff(rows.arrays[3]))
-    return place(theta, *target.scalars, *np.empty((3, target.size))) + by_row[~sampled].sum()
+    kind, numbers, squash = target.scalars
+    return place(theta, kind, numbers, squash, *np.empty((3, target.size))) + by_row[~sampled].sum()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -317,20 +317,20 @@ def log_density_together(theta, scalars, design, reals, whole):
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def log_density_crowded(theta, scalars, design, reals, whole, crowd_reals, crowd_whole, sampled):
-    """`log_density_together` where the last `sampled` values are deviations of unseen values."""
+def log_density_of_sampled(theta, scalars, design, reals, whole, sampled):
+    """What rows whose unseen values are sampled add, the last `sampled` values being their deviations.
+
+    It is not one function with `log_density_together`, whose kernel would then be compiled twice.
+    """
     k = len(theta)
     v, slope, gradient, d_v = np.empty(k), np.empty(k), np.empty(k), np.zeros(k)
-    prior = place(theta, scalars[0], scalars[1], scalars[2], v, slope, gradient)
+    place(theta, scalars[0], scalars[1], scalars[2], v, slope, gradient)
     coef, covs, B, S, A, D, c, t = arguments(v, design)
     if not usable(v, covs):
         return -np.inf, d_v
-    value, dB, dS, dA, dD, dc, dt = packed_loglik_and_gradient_together(B, S, A, D, c, t, reals, whole)
-    more, eB, eS, eA, eD, ec, et, de = crowded_loglik_and_gradient(
-        B, S, A, D, c, t, v[k - sampled :], crowd_reals, crowd_whole
-    )
-    arguments_gradient(v, design, coef, covs, B, dB + eB, dS + eS, dA + eA, dD + eD, dc + ec, dt + et, d_v)
+    value, dB, dS, dA, dD, dc, dt, de = crowded_loglik_and_gradient(B, S, A, D, c, t, v[k - sampled :], reals, whole)
+    arguments_gradient(v, design, coef, covs, B, dB, dS, dA, dD, dc, dt, d_v)
     d_v[k - sampled :] += de
     for i in range(k):
-        gradient[i] += d_v[i] * slope[i]
-    return value + more + prior, gradient
+        d_v[i] *= slope[i]
+    return value, d_v

@@ -25,7 +25,7 @@ from mnarkit.sample.density import (
     all_spreads,
     arguments,
     log_density,
-    log_density_crowded,
+    log_density_of_sampled,
     log_density_together,
     moments_of_values,
 )
@@ -107,10 +107,16 @@ class Target:
         """Log density and gradient as a function that looks nothing up when it is called."""
         kernel, scalars, design = log_density_together if self.rows.together else log_density, self.scalars, self.design
         reals, whole = self.packed
-        if self.rows.crowd is not None:
-            crowd, sampled = pack(self.rows.crowd), deviations(self.rows.crowd)
-            return lambda theta: log_density_crowded(theta, scalars, design, reals, whole, *crowd, sampled)
-        return lambda theta: kernel(theta, scalars, design, reals, whole)
+        if self.rows.crowd is None:
+            return lambda theta: kernel(theta, scalars, design, reals, whole)
+        crowd, sampled = pack(self.rows.crowd), deviations(self.rows.crowd)
+
+        def both(theta: np.ndarray) -> tuple[float, np.ndarray]:
+            value, slopes = kernel(theta, scalars, design, reals, whole)
+            more, further = log_density_of_sampled(theta, scalars, design, *crowd, sampled)
+            return value + more, slopes + further
+
+        return both
 
     def values(self, theta: np.ndarray) -> np.ndarray:
         """Where each scalar lives: (..., k) from (..., k)."""
