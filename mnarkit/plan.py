@@ -86,7 +86,7 @@ def plan(spec: Spec, df: object) -> Plan:
     """
     require_spec(spec)
     data = IncompleteData.of(df)
-    engine = engine_of(spec)
+    engine = engine_of(spec, data)
     if engine.name == "factored":
         check_factored(spec, data)
         return Plan(engine.name, engine.because, blocks_of(lay_out(spec, data, designs_of(spec, data))))

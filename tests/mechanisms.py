@@ -116,7 +116,7 @@ def cell(model: object, column: str, belief: tuple, late: bool) -> str:
     data = IncompleteData.of(table())
     try:
         spec = mk.Spec(model, *(() if late else belief))
-        factored = engine_of(spec).name == "factored"
+        factored = engine_of(spec, data).name == "factored"
         if factored:
             check_factored(spec, data)
             check_late_factored(spec, belief if late else (), data)

@@ -69,8 +69,8 @@ def test_the_likelihood_is_the_closed_form_with_the_slope_of_the_rows_group(form
 
 def test_a_slope_of_a_group_can_be_fixed_and_levels_must_be_known():
     belief = mk.Selection("missing(y) ~ y:arm + z", priors={"y:arm[control]": 0.0, "y:arm[high]": 0.0})
-    spec, data = mk.Spec(mk.Regression("y ~ x"), belief), IncompleteData.of(TABLE)
-    assert engine_of(spec).because == "y:arm is not linear in an unseen value alone"
+    spec, data = mk.Spec(mk.Regressions(mk.Regression("y ~ x")), belief), IncompleteData.of(TABLE)
+    assert engine_of(spec, data).name == "factored"
     check_factored(spec, data)
     target = posterior_of(spec, lay_out(spec, data, designs_of(spec, data)))
     assert target.size == 3 + 5 - 2
@@ -79,6 +79,21 @@ def test_a_slope_of_a_group_can_be_fixed_and_levels_must_be_known():
         SpecError, match=r"'y:arm\[low\]' has no term .* y:arm\[active\], y:arm\[control\], y:arm\[high\]"
     ):
         check_factored(wrong, data)
+
+
+@pytest.mark.parametrize(
+    ("formula", "engine"),
+    [
+        ("missing(y) ~ y:arm", "normal"),
+        ("missing(y) ~ y * arm", "normal"),
+        ("missing(y) ~ y:z", "factored"),
+        ("missing(y) ~ I(y**2):arm", "factored"),
+    ],
+)
+def test_one_column_has_slopes_by_group_in_closed_form_and_others_over_points(formula, engine):
+    spec = mk.Spec(mk.Regression("y ~ x"), mk.Selection(formula))
+    assert engine_of(spec, IncompleteData.of(TABLE)).name == engine
+    assert mk.plan(spec, TABLE).engine == engine
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Slopes of unseen values by group among jointly normal columns: labels, maxima, imputations, and what reads them."""
 
+import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +9,8 @@ from scipy import stats
 import mnarkit as mk
 from mnarkit.data import IncompleteData
 from mnarkit.diagnose.beliefs import carriers
+from mnarkit.diagnose.freed import freed_spec
+from mnarkit.errors import SpecError
 from mnarkit.factored import likelihood as factored_likelihood
 from mnarkit.factored.layout import designs_of as factored_designs
 from mnarkit.factored.layout import lay_out as factored_layout
@@ -85,6 +88,25 @@ def test_labels_and_density_are_those_of_the_factored_engine(formula, terms, lin
     np.testing.assert_allclose(made, np.asarray(expected)[rows.patterns.order], atol=2e-6)
 
 
+@pytest.mark.filterwarnings("ignore::mnarkit.errors.MnarkitWarning")  # few draws
+def test_posterior_means_are_those_of_the_factored_engine():
+    prior = mk.Prior("normal", 0, 0.5, unit="raw")
+    belief = mk.Selection(
+        "missing(y) ~ 0 + z + y:arm", priors=dict.fromkeys(("z", "y:arm[drug]", "y:arm[placebo]"), prior)
+    )
+    data_model = {"coef": mk.Prior("normal", 0, 2, unit="raw"), "sd": mk.Prior("half_normal", 3, unit="raw")}
+    one = mk.Regression("y ~ 0 + x", priors=data_model)
+    table = drawn(HOLES, SELECTED, 120).assign(y=lambda f: f["y"] - 5)
+    options = {"draws": 1000, "tune": 500, "chains": 2, "cores": 1, "progress": False}
+    fits = [mk.sample(mk.Spec(m, belief), table, seed=s, **options) for m, s in ((one, 1), (mk.Regressions(one), 2))]
+    posteriors = [fit.draws["posterior"]["missing_y"] for fit in fits]
+    assert {"coef", "coef_y"} == {n for fit in fits for n in fit.draws["posterior"].data_vars if n.startswith("coef")}
+    for term in belief.priors:
+        values = [p.sel(missing_y_term=term[0]).values for p in posteriors]
+        error = np.sqrt(sum(v.var() / float(az.ess(v)) for v in values))
+        assert abs(values[0].mean() - values[1].mean()) < 4 * error, term
+
+
 def within(fit: mk.EMFit, truth: dict[str, float], errors: float) -> None:
     assert fit.converged
     away = {n: (fit.params[n] - v) / fit.std_errors[n] for n, v in truth.items()}
@@ -133,6 +155,29 @@ def test_unseen_values_are_drawn_as_rejection_draws_them():
             assert stats.ks_2samp(ours[:, i], kept).pvalue > 1e-4  # eight rows
         else:  # rejection keeps few where a hole is rare
             assert i > 3
+
+
+def test_the_way_from_mar_goes_along_one_slope():
+    table = drawn(HOLES, SELECTED, 300)
+    with pytest.raises(
+        SpecError, match=r"has 'y:arm\[placebo\]' too; hold that with priors=\{'y:arm\[placebo\]': 0.0\}"
+    ):
+        mk.isni(HOLES, table, coefficient="missing(y) ~ y:arm[drug]")
+    held = mk.Selection("missing(y) ~ y:arm + z", priors={"y:arm[placebo]": 0.0})
+    found = mk.isni(mk.Spec(HOLES.model, held), table, coefficient="missing(y) ~ y:arm[drug]").to_frame()
+    top = mk.em(HOLES.mar(), table, progress=False)
+    assert found["estimate"].iloc[0] == pytest.approx(top.params.iloc[0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("belief", "given"),
+    [
+        (mk.Selection("missing(y) ~ y:arm + z"), "x + z + arm"),
+        (mk.Selection("missing(y) ~ y * arm"), "x + arm"),
+    ],
+)
+def test_a_group_that_moves_slopes_alone_is_put_into_the_data_model(belief, given):
+    assert freed_spec(mk.Spec(HOLES.model, belief), 0).model.given == given
 
 
 def test_a_column_of_few_numbers_is_a_group_too():

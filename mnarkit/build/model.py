@@ -73,11 +73,12 @@ def build(spec: Spec, df: object) -> pm.Model:
     ['coef_z', 'sd_z', 'missing_lwage_z']
     """
     require_spec(spec)
-    if engine_of(spec).name == "factored":
-        return build_factored(spec, IncompleteData.of(df)).model
+    data = IncompleteData.of(df)
+    if engine_of(spec, data).name == "factored":
+        return build_factored(spec, data).model
     if spec.restriction is not None:
         raise SpecError(f"{spec.restriction} is drawn exactly by mk.sample(spec, df), without a PyMC model")
-    return build_parts(spec, IncompleteData.of(df)).model
+    return build_parts(spec, data).model
 
 
 def build_parts(spec: Spec, data: IncompleteData) -> Built:

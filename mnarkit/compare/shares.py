@@ -38,7 +38,7 @@ def shares_of(one: Entry, groups: Groups, m: int, seed: int) -> pd.DataFrame:
     beliefs = one.spec.selections
     told = beliefs and all(isinstance(b, _TOLD) for b in beliefs)
     told = told and not any(t.holes for b in beliefs if isinstance(b, Selection) for t in parse(b.formula).terms)
-    factored = engine_of(one.spec).name == "factored"
+    factored = engine_of(one.spec, one.data).name == "factored"
     predicted = (_of_factors if factored else _predicted)(one, groups, m, seed) if told else {}
     parts = []
     for column in one.spec.model.columns:

@@ -14,8 +14,8 @@ __all__ = ["collinearity"]
 def collinearity(fit: Fit, carrier: Carrier) -> float:
     """R² of what carries the belief on the other terms of its equation, at the posterior mean; 1 leaves shape alone.
 
-    For a selection model: E[y | x] (0 outside of the group of a slope by group) on the terms of the model of the
-    indicator, all rows. For a Heckman model: the
+    For a selection model: E[y | x] on the terms of the model of the indicator, all rows, or those of the group of a
+    slope by group. For a Heckman model: the
     inverse Mills ratio on the terms of the data model, recorded rows. NaN for a
     dropout model, whose equations differ by wave.
 
@@ -32,11 +32,11 @@ def collinearity(fit: Fit, carrier: Carrier) -> float:
     mean = {name: values.mean(axis=0)[None] for name, values in stacked_draws(fit).items()}
     at, _ = draw_parameters(mean, layout, 0)
     if not indicator.recorded:
-        expected = layout.x @ at.coef[layout.columns.index(carrier.column)]
+        expected, rows = layout.x @ at.coef[layout.columns.index(carrier.column)], np.ones(len(layout.x), dtype=bool)
         if indicator.groups is not None:
             slope = indicator.terms.index(carrier.term) - indicator.w.shape[1]
-            expected = expected * indicator.groups.times[indicator.groups.code, slope]
-        return _r_squared(expected, indicator.w)
+            rows = indicator.groups.times[indicator.groups.code, slope] != 0
+        return _r_squared(expected[rows], indicator.w[rows])
     seen = layout.seen[:, indicator.column]
     propensity = indicator.w[seen] @ np.asarray(at.indicators[carrier.position])
     mills = np.exp(-0.5 * propensity**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(propensity))

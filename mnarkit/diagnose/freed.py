@@ -17,9 +17,12 @@ def freed_spec(spec: Spec, position: int) -> Spec:
     """Put what belief `position` leaves out of one formula into it, so that shape alone identifies it."""
     belief = spec.selections[position]
     beliefs = tuple(_freed_belief(b, spec.model) if b is belief else b for b in spec.missingness)
-    terms = parse(belief.formula).terms
-    left = exclusions_of(belief, spec.model).excluded  # type: ignore[arg-type]
-    added = [_text(t.name, t.bare) for t in terms if t.columns & set(left)]
+    unseen = {*spec.model.columns, CURRENT, PREVIOUS}
+    left = set(exclusions_of(belief, spec.model).excluded)  # type: ignore[arg-type]
+    terms = [t for t in parse(belief.formula).terms if t.columns & left]
+    seen = [t for t in terms if not t.columns & unseen]
+    by_group = left - {c for t in seen for c in t.columns}  # they move slopes on unseen values alone
+    added = [*(_text(t.name, t.bare) for t in seen), *(_text(c, True) for c in sorted(by_group))]
     return Spec(_with_terms(spec.model, added), *beliefs)
 
 

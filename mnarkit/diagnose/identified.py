@@ -26,7 +26,7 @@ def identification_findings(found: Identified | None, fit: Fit) -> tuple[Finding
         return (*rests, Finding("identification", "parameters", "", float("nan"), said))
     table = found.table
     own = table[table["from_shape"].notna()]
-    factored = engine_of(fit.spec).name == "factored"
+    factored = engine_of(fit.spec, fit.data).name == "factored"
     lines = [_own(row, found, factored) for _, row in own.iterrows()]
     if not factored:
         lines += [_equation(fit, c.name) for c in carriers(fit.spec, fit.data) if c.name in set(own["parameter"])]

@@ -10,4 +10,4 @@ __all__ = ["identify"]
 
 def identify(fit: Fit, *, seed: int) -> Identified | None:
     """Label every parameter: what told it, the prior, an exclusion, or the shape of a distribution."""
-    return (identify_factored if engine_of(fit.spec).name == "factored" else identify_normal)(fit, seed=seed)
+    return (identify_factored if engine_of(fit.spec, fit.data).name == "factored" else identify_normal)(fit, seed=seed)

@@ -50,4 +50,4 @@ class Replicator(Protocol):
 
 def replicator_of(fit: Fit) -> Replicator | None:
     """Make the replicator of a fit; None where its engine has none for its beliefs."""
-    return factored_replicator(fit) if engine_of(fit.spec).name == "factored" else normal_replicator(fit)
+    return factored_replicator(fit) if engine_of(fit.spec, fit.data).name == "factored" else normal_replicator(fit)

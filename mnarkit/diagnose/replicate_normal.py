@@ -46,7 +46,11 @@ def is_plain(fit: Fit) -> bool:
     """
     amounts = [c for b in fit.spec.pattern_mixtures for c in b.components]
     known = all(isinstance(b, _KNOWN) for b in fit.spec.missingness)
-    if engine_of(fit.spec).name != "normal" or not known or not all(isinstance(c, (Shift, Scale)) for c in amounts):
+    if (
+        engine_of(fit.spec, fit.data).name != "normal"
+        or not known
+        or not all(isinstance(c, (Shift, Scale)) for c in amounts)
+    ):
         return False
     table = fitted_table(fit.spec, fit.data)
     layout = lay_out(fit.spec, table, designs_of(fit.spec, table))

@@ -126,7 +126,7 @@ def em(
     (428, True)
     """
     require_spec(spec)
-    engine = engine_of(spec)
+    engine = engine_of(spec, IncompleteData.of(df) if is_table(df) else None)
     if engine.name == "factored":
         raise SpecError(
             f"mk.em maximises the likelihood of jointly normal columns, and {engine.because}; use mk.sample(spec, df)"

@@ -48,7 +48,7 @@ def check_factored(spec: Spec, data: IncompleteData) -> None:
     regressions = regressions_of(spec)
     data.require(named_in(spec), "the spec")
     for belief in spec.missingness:
-        _supported(belief, spec)
+        _supported(belief, spec, data)
     coded = {r.columns[0]: code(r, data) for r in regressions}
     formulas = [parse(b.formula) for b in (*regressions, *spec.selections) if not isinstance(b, SharedParameter)]
     for formula in formulas:
@@ -110,8 +110,8 @@ def named_in(spec: Spec) -> list[str]:
     return [*spec.model.columns, *used, *by, *(c for w in wheres for c in sorted(condition(w).columns))]
 
 
-def _supported(belief: Missingness, spec: Spec) -> None:
-    reason = engine_of(spec).because
+def _supported(belief: Missingness, spec: Spec, data: IncompleteData) -> None:
+    reason = engine_of(spec, data).because
     if isinstance(belief, PatternMixture):
         inside = [c for c in belief.amounts if c.of == "model"]
         if belief.restriction is not None:

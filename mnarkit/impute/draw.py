@@ -87,7 +87,7 @@ def impute(
     """
     _check_m(fit, m)
     late = _late(under)
-    if engine_of(fit.spec).name == "factored":
+    if engine_of(fit.spec, fit.data).name == "factored":
         rows, seed = fit.data if data is None else IncompleteData.of(data), checked_seed(seed)
         cells = impute_factored(fit, rows, late, seed, draw_order(fit.n_draws, m))
         return Imputations(rows, cells, fit.spec, late, seed, m)

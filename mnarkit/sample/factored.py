@@ -55,7 +55,7 @@ def sample_factored(
         held = made.posterior[names]
         own = {f"{n}_obs" for n in cells} | {f"{n}_{dim}" for n in random for dim in ("group", "term")}
         tree["latent"] = xr.DataTree(held.drop_vars([c for c in held.coords if c not in own]))
-    engine = engine_of(spec)
+    engine = engine_of(spec, data)
     notes = (Plan(engine.name, engine.because, blocks_of(layout)).sentence, *rests, *limits_said(spec, data))
     fit = Fit(spec, data, tree, settings.seed, notes)
     if names:

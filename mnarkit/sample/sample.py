@@ -97,7 +97,7 @@ def sample(
     require_spec(spec)
     settings = Settings(draws, tune, chains, cores, target_accept, checked_seed(seed), progress)
     data = IncompleteData.of(df)
-    factored = engine_of(spec).name == "factored"
+    factored = engine_of(spec, data).name == "factored"
     (check_factored if factored else check)(spec, data)
     rests = identification(spec)
     for sentence in rests:
@@ -120,7 +120,7 @@ def sample(
 
 def _said(spec: Spec, data: IncompleteData) -> str:
     """What becomes of the unseen values, in a line."""
-    engine = engine_of(spec)
+    engine = engine_of(spec, data)
     return Plan(engine.name, engine.because, normal_blocks(spec, data)).sentence
 
 

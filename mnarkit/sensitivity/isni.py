@@ -108,7 +108,8 @@ def isni(
     Raises
     ------
     SpecError
-        No selection model, several and no coefficient, or a coefficient that a number fixes.
+        No selection model, several and no coefficient, a coefficient that a number fixes, or free slopes of other
+        groups.
     ConvergenceError
         The likelihood is flat at the MAR maximum.
 
@@ -137,8 +138,9 @@ def isni(
     check(spec, data)
     fitted = fitted_table(spec, data)
     held, free = Objective.of(spec_at(spec, axis, 0.0), fitted), Objective.of(spec, fitted)
-    theta = free.theta(held.parameters(_mar_maximum(spec, fitted, held)))
     at = _position(free, spec, belief, axis.term)
+    _one_slope(free, spec, belief, axis.term)
+    theta = free.theta(held.parameters(_mar_maximum(spec, fitted, held)))
     slope, spread = _slope(free, theta, at)
     frame = (
         _parameters(free, theta, slope, spread)
@@ -190,6 +192,18 @@ def _position(free: Objective, spec: Spec, belief: Selection, term: str) -> int:
         raise SpecError(f"{belief} has no coefficient of {term!r}; its terms are {', '.join(map(repr, terms))}")
     within = int(np.flatnonzero(free.indicators[k].free_map[terms.index(term)])[0])
     return free.size - sum(one.n_free for one in free.indicators[k:]) + within
+
+
+def _one_slope(free: Objective, spec: Spec, belief: Selection, term: str) -> None:
+    """Refuse other slopes by group that are free: where γ is 0 and they are not is not MAR."""
+    k = next(i for i, b in enumerate(spec.selections) if b is belief)
+    indicator, one = free.layout.indicators[k], free.indicators[k]
+    others = [indicator.terms[i] for i in indicator.on_unseen if one.free_map[i].any() and indicator.terms[i] != term]
+    if indicator.groups is not None and others:
+        raise SpecError(
+            f"isni leaves MAR along {term!r} alone, and {belief.formula!r} has {others[0]!r} too; hold that with "
+            f"priors={{{others[0]!r}: 0.0}}"
+        )
 
 
 def _slope(free: Objective, theta: np.ndarray, at: int) -> tuple[np.ndarray, np.ndarray]:

@@ -139,7 +139,7 @@ def _needs_no_table(spec: Spec) -> None:
         raise SpecError(f"{bar} is about groups of rows: give data=, a table with the column {bar.group!r}")
     unseen = {*spec.model.columns, PREVIOUS, CURRENT}
     terms = [t for b in spec.selections for t in parse(b.formula).terms if t.columns & unseen and not t.bare]
-    if terms and engine_of(spec).name == "normal":
+    if terms and not regressions_of(spec):
         raise SpecError(f"{terms[0].name!r} is a slope by group: give data=, a table with the groups")
 
 
@@ -148,7 +148,7 @@ def draw_table(
     model: DataModel, spec: Spec, truth: Truth, table: pd.DataFrame, rng: np.random.Generator
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """What is left of the values, (n, p), before limits hide some, and the complete table."""
-    if engine_of(spec).name == "factored":
+    if engine_of(spec, IncompleteData.of(table)).name == "factored":
         return draw_factored(spec, truth, table, rng)
     full = table.assign(**dict.fromkeys(spec.model.columns, 0.0))
     given = IncompleteData.of(table)

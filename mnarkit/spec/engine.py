@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from mnarkit.data import IncompleteData
 from mnarkit.formula import parse
 from mnarkit.spec.data_models import Regression, Regressions
 from mnarkit.spec.missingness import Selection
+from mnarkit.spec.slopes import MOST_GROUPS, bent, slopes_of
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Block", "Engine", "engine_of", "regressions_of"]
@@ -44,8 +46,11 @@ class Block:
         return f"{self.name} {self.kind}, {self.because}{f' ({self.cells} cells)' if self.cells else ''}"
 
 
-def engine_of(spec: Spec) -> Engine:
-    """Choose the extended normal where the unseen values can be integrated out in closed form, else factors."""
+def engine_of(spec: Spec, data: IncompleteData | None) -> Engine:
+    """Choose the extended normal where the unseen values can be integrated out in closed form, else factors.
+
+    The table of the fit tells how many slopes `y:x` stands for; without one they are taken to be few.
+    """
     model = spec.model
     if isinstance(model, Regressions):
         return Engine("factored", "a conditional model of each column")
@@ -56,9 +61,13 @@ def engine_of(spec: Spec) -> Engine:
     bars = [b for b in (model.bar, *(parse(s.formula).bar for s in spec.selections)) if b is not None]
     if bars:
         return Engine("factored", f"random terms {bars[0]}")
-    curved = [t.name for b in spec.selections if isinstance(b, Selection) for t in _curved(b, model.columns)]
+    formulas = [parse(b.formula) for b in spec.selections if isinstance(b, Selection)]
+    curved = [t.name for f in formulas for t in bent(f, model.columns)]
     if curved:
         return Engine("factored", f"{curved[0]} is not linear in an unseen value alone")
+    many = [f for f in formulas if data is not None and not slopes_of(f, data, model.columns).of_few(data)]
+    if many:
+        return Engine("factored", f"{many[0].text!r} has more than {MOST_GROUPS} slopes on an unseen value")
     return Engine("normal", "unseen values integrated out in closed form")
 
 
@@ -68,7 +77,3 @@ def regressions_of(spec: Spec) -> tuple[Regression, ...]:
     if isinstance(model, Regressions):
         return model.ordered
     return (model,) if isinstance(model, Regression) else ()
-
-
-def _curved(belief: Selection, modelled: tuple[str, ...]):
-    return [t for t in parse(belief.formula).terms if t.columns & set(modelled) and not t.bare]

@@ -45,11 +45,8 @@ class Slopes:
         DataError
             More groups than there can be, and the way on.
         """
-        if self.built is None:
-            return None
-        made = self.built.rebuild(_ones(data, self.reads))
-        times = np.hstack([made, np.ones((data.n, 1))])[:, list(self.at)]
-        groups = len(np.unique(times, axis=0))
+        times = self._times(data)
+        groups = 1 if times is None else len(np.unique(times, axis=0))
         if groups > MOST_GROUPS:
             name = next(n for n, at in zip(self.names, self.at, strict=True) if at >= 0)
             raise DataError(
@@ -57,6 +54,17 @@ class Slopes:
                 f"columns modelled jointly has slopes of at most {MOST_GROUPS} groups; {way_on}"
             )
         return times
+
+    def of_few(self, data: IncompleteData) -> bool:
+        """Whether there are not more groups than columns modelled jointly can have."""
+        times = self._times(data)
+        return times is None or len(np.unique(times, axis=0)) <= MOST_GROUPS
+
+    def _times(self, data: IncompleteData) -> np.ndarray | None:
+        if self.built is None:
+            return None
+        made = self.built.rebuild(_ones(data, self.reads))
+        return np.hstack([made, np.ones((data.n, 1))])[:, list(self.at)]
 
 
 def bent(formula: Formula, unseen: tuple[str, ...]) -> list[Term]:

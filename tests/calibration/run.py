@@ -99,7 +99,7 @@ def prior_of(scenario: Scenario) -> Callable[[np.random.Generator], xr.Dataset]:
     """Draw parameters from the prior of a scenario's spec."""
     spec = scenario.spec
     data = IncompleteData.of(mk.simulate(spec, scenario.nominal, data=predictors(scenario), seed=1))
-    if engine_of(spec).name == "factored":
+    if engine_of(spec, data).name == "factored":
         layout = factored_layout.lay_out(spec, data, factored_layout.designs_of(spec, data))
         return partial(from_factored_prior, spec, layout)
     target = Target.of(spec, data)
@@ -109,7 +109,7 @@ def prior_of(scenario: Scenario) -> Callable[[np.random.Generator], xr.Dataset]:
 
 def draw(spec: mk.Spec, data: IncompleteData, settings: Settings) -> Drawn:
     """Draw as `mk.sample` does."""
-    if engine_of(spec).name == "factored":
+    if engine_of(spec, data).name == "factored":
         layout = factored_layout.lay_out(spec, data, factored_layout.designs_of(spec, data))
         return draw_factored(factored_posterior(spec, layout), settings)
     target = Target.of(spec, data)
@@ -123,7 +123,8 @@ def usable(spec: mk.Spec, table: pd.DataFrame) -> bool:
     if not 0.15 <= seen.min() <= seen.max() or not 0.1 <= table.notna().all(axis=1).mean() <= 0.97:
         return False
     try:
-        (check_factored if engine_of(spec).name == "factored" else check)(spec, IncompleteData.of(table))
+        data = IncompleteData.of(table)
+        (check_factored if engine_of(spec, data).name == "factored" else check)(spec, data)
     except mk.errors.MnarkitError:
         return False
     return True
