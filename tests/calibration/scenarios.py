@@ -3,6 +3,7 @@
 Priors are in raw units, and no formula has an intercept (`one` is a column of ones), so that nothing is centered: a
 prior of an intercept is otherwise one at the centre of the recorded values. The means of a growth curve alone have that
 prior, N(0, 10²) in sds: flat for data that fix them to a tenth of a sd, and the model is the same for every level.
+The prior of a random intercept beside a slope is for the mean time of the recorded rows, which every table has.
 """
 
 from dataclasses import dataclass
