@@ -201,6 +201,8 @@ def test_a_fit_is_drawn_imputed_and_diagnosed():
         warnings.simplefilter("ignore")
         fit = mk.sample(spec, frame, draws=200, tune=200, chains=2, seed=1, progress=False)
         found = mk.diagnose(fit)
+    with pytest.raises(mk.errors.SpecError, match=r"samples those values, mk\.loo would need their joint probability"):
+        mk.loo({"one": fit, "two": fit})
     assert "unseen_z" not in fit.draws["posterior"]
     assert "log_likelihood" not in fit.draws.children
     assert "missing_y0" in str(found)

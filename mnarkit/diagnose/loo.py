@@ -110,7 +110,7 @@ def _check(fits: Mapping[str, Fit]) -> None:
                 f"{names[0]!r} models {', '.join(made[0].spec.model.columns)} and {name!r} models "
                 f"{', '.join(fit.spec.model.columns)}: densities of different columns do not compare"
             )
-        if engine_of(fit.spec).name == "normal":
+        if engine_of(fit.spec, fit.data).name == "normal":
             refuse_sampled(fit.spec, fit.data, "mk.loo", MOST_SAMPLING)
         if "log_likelihood" not in fit.draws.children:
             raise SpecError(f"{name!r} has no log_likelihood (too many rows times draws to keep); take fewer draws")
