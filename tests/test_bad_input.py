@@ -205,16 +205,16 @@ TABLES: dict[str, tuple[mk.Spec, pd.DataFrame, type[MnarkitError], str]] = {
         DataError,
         "'income' has 3 recorded values that are not above 0, so percent has no meaning for it; use unit='sd' or 'raw'",
     ),
-    "selection models that share rows": (
+    "limits among too many propensities": (
         mk.Spec(
             mk.MvNormal("income", "other", "more"),
             sel("income ~ income"),
-            sel("other ~ other"),
-            mk.Selection("missing(more) ~ more", link="logit"),
+            mk.Selection("missing(other) ~ other", link="logit"),
+            mk.Limits("more", high=0.5),
         ),
-        T.assign(more=T["other"] ** 2),
+        T.assign(more=T["other"].where(T["other"] < T["other"].median()) / 10),
         SpecError,
-        r"5 rows have unseen values in more than two models .* \(income, other, more\), link='logit' .*; take link=",
+        r"rows have unseen values in more than 4 models .* \(income, other, more\), .* a limit among them, .* leave",
     ),
     "modelled column transformed": (
         mk.Spec(MODEL, sel("income ~ log(income)")),

@@ -97,6 +97,10 @@ MORE: dict[str, mk.Spec] = {
         f"by arm, {kind}": mk.Spec(mk.MvNormal(*WAVES, given="arm", covariance=kind, by="arm"))
         for kind in ("CS", "ARH(1)", "TOEP")
     },
+    "too many propensities": mk.Spec(
+        mk.MvNormal("w1", "w2", "w3", given="x"),
+        *(mk.Selection(f"missing({w}) ~ {w} + x", link="logit") for w in ("w1", "w2", "w3")),
+    ),
     "by arm, one column": mk.Spec(mk.MvNormal("w3", given="x", by="arm")),
 }
 ALL = SPECS | MORE

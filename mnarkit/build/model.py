@@ -13,6 +13,7 @@ from mnarkit.build.ops import ExtendedNormal
 from mnarkit.data import IncompleteData
 from mnarkit.errors import SpecError
 from mnarkit.normal.coords import coords_of
+from mnarkit.normal.joint import deviations
 from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
@@ -98,12 +99,25 @@ def build_parts(spec: Spec, data: IncompleteData) -> Built:
         named = Parameters(coef, cov, [z for z, _ in betas], rhos, inside, random)
         arguments = kernel_parameters(named, standard, rows, pt)
         reals, whole = pack(rows.arrays)
-        outputs: Any = ExtendedNormal(rows.together)(*arguments, pm.Data("table", reals), pm.Data("patterns", whole))
+        kernel = ExtendedNormal("together" if rows.together else "plain")
+        outputs: Any = kernel(*arguments, pm.Data("table", reals), pm.Data("patterns", whole))
         pm.Potential("loglik", outputs[0])
+        if rows.crowd is not None:
+            _add_sampled_rows(arguments, rows.crowd)
         _in_own_units(coef, cov, layout, scaling)
         for k, (_, indicator) in numbered:
             pm.Deterministic(indicator.name, betas[k][1], dims=(f"{indicator.name}_term",))
     return Built(model, layout, standard, scaling, rows)
+
+
+def _add_sampled_rows(arguments: tuple[Any, ...], crowd: tuple[np.ndarray, ...]) -> None:
+    """`unseen_z`, deviations of the unseen values of rows with too many correlated propensities, and their signs."""
+    sampled = pm.Normal("unseen_z", 0, 1, shape=deviations(crowd))
+    reals, whole = pack(crowd)
+    outputs: Any = ExtendedNormal("crowded")(
+        *arguments, sampled, pm.Data("sampled_table", reals), pm.Data("sampled_patterns", whole)
+    )
+    pm.Potential("sampled_loglik", outputs[0])
 
 
 def _data_model(spec: Spec, standard: Layout, scaling: Scaling) -> tuple[Any, Any, Any]:

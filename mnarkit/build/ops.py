@@ -13,59 +13,71 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
 from mnarkit.normal.correlation import COVARIANCE_KEY, covariance, covariance_gradient
+from mnarkit.normal.crowded import CROWDED_KEY, crowded_loglik_and_gradient
 from mnarkit.normal.likelihood import KERNEL_KEY, packed_loglik_and_gradient
 from mnarkit.normal.together import TOGETHER_KEY, packed_loglik_and_gradient_together
 
 __all__ = ["Covariance", "ExtendedNormal"]
 
-_PARAMETERS = 6
+# Each kernel with its key and how many of its inputs are parameters; those of correlated propensities take longer to
+# compile, and are taken where there are some alone
+_KERNELS: dict[str, tuple[Any, str, int]] = {
+    "plain": (packed_loglik_and_gradient, KERNEL_KEY, 6),
+    "together": (packed_loglik_and_gradient_together, TOGETHER_KEY, 6),
+    "crowded": (crowded_loglik_and_gradient, CROWDED_KEY, 7),
+}
 
 
 class ExtendedNormal(Op):
-    """(B, S, A, D, c, t, reals, whole numbers) -> (log likelihood, its gradients in the six parameters).
+    """(parameters, reals, whole numbers) -> (log likelihood, its gradients in the parameters), by one of the kernels.
 
-    The kernel of correlated propensities takes longer to compile; it is taken `together` alone.
+    The parameters are B, S, A, D, c, t, and for "crowded" e.
     """
 
-    __props__ = ("together",)
+    __props__ = ("kernel",)
 
-    def __init__(self, together: bool):
-        self.together = together
+    def __init__(self, kernel: str):
+        self.kernel = kernel
+
+    @property
+    def size(self) -> int:
+        return _KERNELS[self.kernel][2]
 
     def make_node(self, *inputs):
-        variables = [pt.as_tensor(i, dtype="float64") for i in inputs[:_PARAMETERS]]
-        data = [pt.as_tensor(i) for i in inputs[_PARAMETERS:]]
+        variables = [pt.as_tensor(i, dtype="float64") for i in inputs[: self.size]]
+        data = [pt.as_tensor(i) for i in inputs[self.size :]]
         return Apply(self, [*variables, *data], [pt.dscalar(), *(v.type() for v in variables)])
 
     def perform(self, node, inputs, output_storage):
-        for storage, value in zip(output_storage, _kernel(self)(*inputs), strict=True):
+        for storage, value in zip(output_storage, _KERNELS[self.kernel][0](*inputs), strict=True):
             storage[0] = np.asarray(value)
 
     def pullback(self, inputs, outputs, cotangents):
         seed: Any = cotangents[0]
-        return [*(seed * gradient for gradient in outputs[1:]), *(disconnected_type() for _ in inputs[_PARAMETERS:])]
+        return [*(seed * gradient for gradient in outputs[1:]), *(disconnected_type() for _ in inputs[self.size :])]
 
     def connection_pattern(self, node):
-        return [[i < _PARAMETERS, *[False] * _PARAMETERS] for i in range(len(node.inputs))]
+        return [[i < self.size, *[False] * self.size] for i in range(len(node.inputs))]
 
     def infer_shape(self, node, shapes):
-        return [(), *shapes[:_PARAMETERS]]
-
-
-def _kernel(op: ExtendedNormal) -> Any:
-    return packed_loglik_and_gradient_together if op.together else packed_loglik_and_gradient
+        return [(), *shapes[: self.size]]
 
 
 @register_funcify_and_cache_key(ExtendedNormal)
 def _numba_extended_normal(op, node=None, **kwargs):
-    kernel = _kernel(op)
+    kernel, key, size = _KERNELS[op.kernel]
 
     @numba_njit
     def run(B, S, A, D, c, t, reals, whole):
         value, dB, dS, dA, dD, dc, dt = kernel(B, S, A, D, c, t, reals, whole)
         return np.asarray(value), dB, dS, dA, dD, dc, dt
 
-    return run, TOGETHER_KEY if op.together else KERNEL_KEY
+    @numba_njit
+    def run_with_deviations(B, S, A, D, c, t, e, reals, whole):
+        value, dB, dS, dA, dD, dc, dt, de = kernel(B, S, A, D, c, t, e, reals, whole)
+        return np.asarray(value), dB, dS, dA, dD, dc, dt, de
+
+    return run if size == 6 else run_with_deviations, key
 
 
 class Covariance(Op):

@@ -17,6 +17,7 @@ from mnarkit.normal.parameters import Parameters, kernel_parameters
 from mnarkit.normal.together import unit_loglik_together
 from mnarkit.spec.check import check
 from mnarkit.spec.events import fitted_table
+from mnarkit.spec.propensities import MOST_INTEGRATED, sampled_rows
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Point", "point_of", "shape_share", "standard_errors"]
@@ -71,6 +72,8 @@ def _theta(objective: Objective, point: Point) -> np.ndarray:
 
 def standard_errors(fit: Fit, point: Point) -> dict[str, float]:
     """Standard errors from the observed information at the posterior mean, by `EMFit`'s names; empty where flat."""
+    if sampled_rows(fit.spec, fit.data):
+        return {}
     objective = Objective.of(fit.spec, fitted_table(fit.spec, fit.data))
     theta = _theta(objective, point)
     information = -objective.hessian(theta)
@@ -119,7 +122,7 @@ def shape_share(fit: Fit, point: Point, carrier: Carrier) -> float:
 
 def _scores(objective: Objective, theta: np.ndarray, data: IncompleteData, spec: Spec) -> np.ndarray:
     """∂/∂θ of the log likelihood of each row, (n, k), by central differences."""
-    rows = kernel_data(objective.standard, keep_empty_rows=True, products=False)
+    rows = kernel_data(objective.standard, keep_empty_rows=True, products=False, most=MOST_INTEGRATED)
     steps = _STEP * np.eye(len(theta))
     each = [(_by_row(objective, theta + e, rows) - _by_row(objective, theta - e, rows)) / (2 * _STEP) for e in steps]
     return np.stack(each, axis=1)

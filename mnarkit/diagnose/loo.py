@@ -10,7 +10,9 @@ import pandas as pd
 
 from mnarkit.errors import SpecError
 from mnarkit.fit import Fit
+from mnarkit.spec.engine import engine_of
 from mnarkit.spec.missingness import PatternMixture
+from mnarkit.spec.propensities import MOST_SAMPLING, refuse_sampled
 from mnarkit.spec.spec import Spec
 
 __all__ = ["loo"]
@@ -108,6 +110,8 @@ def _check(fits: Mapping[str, Fit]) -> None:
                 f"{names[0]!r} models {', '.join(made[0].spec.model.columns)} and {name!r} models "
                 f"{', '.join(fit.spec.model.columns)}: densities of different columns do not compare"
             )
+        if engine_of(fit.spec, fit.data).name == "normal":
+            refuse_sampled(fit.spec, fit.data, "mk.loo", MOST_SAMPLING)
         if "log_likelihood" not in fit.draws.children:
             raise SpecError(f"{name!r} has no log_likelihood (too many rows times draws to keep); take fewer draws")
     first = _rows(made[0])

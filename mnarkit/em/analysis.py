@@ -21,6 +21,7 @@ from mnarkit.normal.reference import ReferenceRows, refer, reference_rows
 from mnarkit.priors import centre
 from mnarkit.spec.death import dead_cells
 from mnarkit.spec.events import fitted_table
+from mnarkit.spec.propensities import MOST_INTEGRATED
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Analyst"]
@@ -66,7 +67,7 @@ class Analyst:
         fitted = fitted_table(spec, data)
         designs = designs_of(spec, fitted)
         layout = replace(lay_out(spec, fitted, designs), amounts=amounts_of(spec, data, designs.recorded_sd))
-        rows = kernel_data(layout, keep_empty_rows=True, products=False)
+        rows = kernel_data(layout, keep_empty_rows=True, products=False, most=MOST_INTEGRATED)
         belief = spec.reference
         reference = None if belief is None else reference_rows(belief, layout.columns, data, designs)
         with_rho = tuple(i.rho is not None for i in indicators[: len(layout.indicators)])

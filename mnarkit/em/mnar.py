@@ -29,7 +29,7 @@ from mnarkit.spec.death import death_said
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Component
-from mnarkit.spec.propensities import orthants
+from mnarkit.spec.propensities import MOST_INTEGRATED, orthants
 from mnarkit.spec.spec import Spec
 
 __all__ = ["Settings", "mnar_fit", "two_step_fit"]
@@ -74,7 +74,7 @@ def mnar_fit(spec: Spec, data: IncompleteData, start: Any, settings: Settings) -
         *identification(spec),
         *limits_said(spec, data),
         *death_said(spec, data),
-        *orthants(spec, data),
+        *orthants(spec, data, MOST_INTEGRATED),
     )
     return _fit(spec, data, objective, path, modes, notes, covariance)
 

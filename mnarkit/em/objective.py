@@ -21,6 +21,7 @@ from mnarkit.normal.scaling import Scaling, own_units_map, standardise
 from mnarkit.priors import Prior, centre, prior_table
 from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.missingness import Heckman, Selection
+from mnarkit.spec.propensities import MOST_INTEGRATED, refuse_sampled
 from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec
 
@@ -105,11 +106,12 @@ class Objective:
     @classmethod
     def of(cls, spec: Spec, data: IncompleteData) -> "Objective":
         """Lay a spec out on a table that it fits."""
+        refuse_sampled(spec, data, "maximum likelihood", MOST_INTEGRATED)
         layout = lay_out(spec, data, designs_of(spec, data))
         standard, scaling = standardise(layout)
         coefficients = tuple(Coefficients.of(b, standard, scaling, k) for k, b in enumerate(spec.selections))
         held = tuple(centre(a.declared) for a in standard.model_amounts)
-        return cls(layout, standard, scaling, kernel_data(standard), coefficients, held)
+        return cls(layout, standard, scaling, kernel_data(standard, most=MOST_INTEGRATED), coefficients, held)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -28,7 +28,7 @@ from mnarkit.spec.data_models import MvNormal
 from mnarkit.spec.death import death_said
 from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
-from mnarkit.spec.propensities import orthants
+from mnarkit.spec.propensities import MOST_INTEGRATED, orthants
 from mnarkit.spec.spec import Spec, require_spec
 
 __all__ = ["em"]
@@ -149,7 +149,7 @@ def em(
         silent += [
             *limits_said(spec, made.data),
             *death_said(spec, made.data),
-            *orthants(spec, made.data),
+            *orthants(spec, made.data, MOST_INTEGRATED),
         ]
     for note in (n for n in made.notes if n not in silent):
         warnings.warn(note, IdentificationWarning if note in rests else ConvergenceWarning, stacklevel=2)

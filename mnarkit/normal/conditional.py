@@ -18,6 +18,7 @@ _kernel: Callable[[str], Any] = lazy_loader.attach(
     "mnarkit.normal",
     submod_attrs={
         "orthants": ["mean_slopes", "pair_weights", "quantile_given_below"],
+        "crowded": ["draw_by_rejection"],
         "lattice": ["all_mean_slopes", "draw_all"],
         "rectangles": ["draw_rectangles", "draws_between", "rectangle_slopes"],
         "signs": ["between_slopes"],
@@ -101,6 +102,11 @@ def draw_unseen(
             u = _means(these, full, x[here], w[here], arguments, w_start)
             shared = u, on_y[np.ix_(these, m)], rest, var[these], sign[g, these], sizes[these] > 1
             deviation += _given_factors(deviation, shared, rng.spawn(1)[0])
+        elif len(these) and joint[g, these[0]] == 3:
+            u = _means(these, full, x[here], w[here], arguments, w_start)
+            link = weights[these], slopes[these], sizes[these]
+            free = on_y[np.ix_(these, m)], _root(rest), var[these], sign[g, these], *link
+            deviation = _kernel("draw_by_rejection")(u, *free, rng.spawn(1)[0]) @ _root(rest).T
         elif BETWEEN in sign[g, these]:
             u = _means(these, full, x[here], w[here], arguments, w_start)
             link = weights[these], slopes[these], sizes[these]

@@ -70,6 +70,11 @@ class Indicator:
         return [(self.column,) if self.recorded else self.slopes]
 
     @property
+    def random(self) -> bool:
+        """Whether it reads random terms."""
+        return self.hazard is not None and self.hazard.hidden > 0
+
+    @property
     def on_unseen(self) -> list[int]:
         """The coefficients that make it MNAR: on modelled columns, on the current value, on random terms."""
         if self.lines is None:

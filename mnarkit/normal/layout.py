@@ -13,6 +13,7 @@ from mnarkit.normal.arms import Arms, arms_of, coding_of
 from mnarkit.normal.declared import Amount, amounts_of
 from mnarkit.normal.hazard import leaving_wave
 from mnarkit.normal.indicators import Indicator, beside, indicator_of
+from mnarkit.normal.joint import crowded_rows, joint_propensities
 from mnarkit.normal.limits import group_with_limits, limit_rows
 from mnarkit.normal.patterns import Patterns, cross_products
 from mnarkit.normal.structure import Structure, structure_of
@@ -21,6 +22,7 @@ from mnarkit.spec.death import death_waves
 from mnarkit.spec.dropout import CURRENT, PREVIOUS, Dropout
 from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.pattern_mixture import Scale
+from mnarkit.spec.propensities import MOST_SAMPLING
 from mnarkit.spec.shared import RANDOM_TERMS, SharedParameter
 from mnarkit.spec.slopes import Slopes, slopes_of
 from mnarkit.spec.spec import Spec
@@ -219,7 +221,8 @@ def _model_rows(
 class KernelData:
     """What `likelihood.loglik_and_gradient` reads besides the parameters, in its order, and how those are made.
 
-    The last rows of the kernel are those of the `limited` columns.
+    The last rows of the kernel are those of the `limited` columns; `crowd` are those of the table whose unseen values
+    are sampled, as `joint.crowded_rows` takes them.
     """
 
     arrays: tuple[np.ndarray, ...]
@@ -227,6 +230,7 @@ class KernelData:
     pieces: tuple[tuple[tuple[int, ...], int], ...]
     groups: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     limited: tuple[int, ...] = ()
+    crowd: tuple[np.ndarray, ...] | None = None
 
     @property
     def together(self) -> bool:
@@ -234,10 +238,13 @@ class KernelData:
         return bool(self.arrays[-1].any())
 
 
-def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool = True) -> KernelData:
+def kernel_data(
+    layout: Layout, *, keep_empty_rows: bool = False, products: bool = True, most: int = MOST_SAMPLING
+) -> KernelData:
     """Sort rows by pattern, append the columns of amounts inside the likelihood, and take the cross-products.
 
     Rows with nothing seen say nothing without an indicator; they are left out then unless `keep_empty_rows`.
+    Of rows with more than `most` correlated propensities the unseen values are sampled.
     """
     pieces, group, groups = _model_rows(layout)
     x = np.hstack([layout.x, *(_amount_columns(layout, i, rows) for _, i, rows in pieces)])
@@ -259,6 +266,12 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
     present[:, list(known.columns)] |= limit_sign != 0
     own = [None if i.groups is None else next(codes) for i in indicators]
     sign = np.hstack([*(i.signs(present, death, g) for i, g in zip(indicators, own, strict=True)), limit_sign])
+    reading = _reading(indicators, known.columns, y.shape[1])
+    links = [*(i.link for i in indicators for _ in range(i.n_rows)), *("probit" for _ in known.columns)]
+    hidden = np.array(
+        [i.random for i in indicators for _ in range(i.n_rows)] + [False] * len(known.columns), dtype=bool
+    )
+    logit, limit = np.array(links) == "logit", np.arange(len(links)) >= len(links) - len(known.columns)
     arrays = (
         everything,
         patterns.seen.astype(np.int64),
@@ -269,8 +282,8 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
         np.nan_to_num(y[order]),
         np.ascontiguousarray(w[order]),
         np.concatenate([[0], np.cumsum([one.shape[1] for one in each])]).astype(np.int64),
-        *_links([*(i.link for i in indicators for _ in range(i.n_rows)), *("probit" for _ in known.columns)]),
-        joint_propensities(indicators, known.columns, sign, patterns.seen),
+        *_links(links),
+        joint_propensities(reading, sign, patterns.seen, (hidden, logit, limit), most),
     )
     return KernelData(
         arrays,
@@ -278,6 +291,7 @@ def kernel_data(layout: Layout, *, keep_empty_rows: bool = False, products: bool
         tuple((tuple(sorted(c)), i) for c, i, _ in pieces),
         tuple((tuple(sorted(c)), tuple(sorted(s))) for c, s in groups),
         known.columns,
+        crowded_rows(arrays, reading),
     )
 
 
@@ -287,20 +301,10 @@ def _amount_columns(layout: Layout, i: int, rows: np.ndarray) -> np.ndarray:
     return np.where(rows, amount.times, 0.0)[:, None] * (layout.x if of_mean else 1.0)
 
 
-def joint_propensities(
-    indicators: tuple[Indicator, ...], limited: tuple[int, ...], sign: np.ndarray, seen: np.ndarray
-) -> np.ndarray:
-    """Say which propensities are correlated given what is seen, for each pattern: (G, K) of 0 to 2.
-
-    They are those that are asked for and read an unseen column, where several do: the unseen columns are correlated. 2
-    says that they read random terms alone, and are independent given one or two numbers.
-    """
+def _reading(indicators: tuple[Indicator, ...], limited: tuple[int, ...], p: int) -> np.ndarray:
+    """Say which columns each row of the kernel depends on, (K, p)."""
     reads = [*(columns for i in indicators for columns in i.reads), *((j,) for j in limited)]
-    on = np.array([[j in columns for j in range(seen.shape[1])] for columns in reads], dtype=bool)
-    unseen = (sign != 0) & (~seen[:, None, :] & on.reshape(len(reads), seen.shape[1])).any(axis=2)
-    hidden = [i.hazard is not None and i.hazard.hidden > 0 for i in indicators for _ in range(i.n_rows)]
-    kind = np.where([*hidden, *(False for _ in limited)], 2, 1)
-    return ((unseen & (unseen.sum(axis=1, keepdims=True) > 1)) * kind).astype(np.int64)
+    return np.array([[j in columns for j in range(p)] for columns in reads], dtype=bool).reshape(len(reads), p)
 
 
 def _links(links: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -147,7 +147,7 @@ def loglik_and_gradient_together(
     o, m = np.empty(p, np.int64), np.empty(p, np.int64)
     for g in range(len(seen)):
         members = np.flatnonzero(joint[g])
-        if not len(members):
+        if not len(members) or joint[g, members[0]] == 3:  # those are in `crowded`
             continue
         k, at = split(seen[g], o, m), group[g]
         invert_seen(S[at], o, k, chol, root, inv)
@@ -175,7 +175,7 @@ def unit_loglik_together(
     o, m = np.empty(p, np.int64), np.empty(p, np.int64)
     for g in range(len(seen)):
         members = np.flatnonzero(joint[g])
-        if not len(members):
+        if not len(members) or joint[g, members[0]] == 3:  # those are in `crowded`
             continue
         k, at = split(seen[g], o, m), group[g]
         invert_seen(S[at], o, k, chol, root, inv)

@@ -9,6 +9,7 @@ import numba
 import numpy as np
 
 from mnarkit.normal.correlation import covariance, covariance_gradient
+from mnarkit.normal.crowded import crowded_loglik_and_gradient
 from mnarkit.normal.likelihood import packed_loglik_and_gradient
 from mnarkit.normal.together import packed_loglik_and_gradient_together
 from mnarkit.sample.moving import append_moves, carry_moves_back
@@ -313,3 +314,23 @@ def log_density_together(theta, scalars, design, reals, whole):
     for i in range(k):
         gradient[i] += d_v[i] * slope[i]
     return value + prior, gradient
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def log_density_of_sampled(theta, scalars, design, reals, whole, sampled):
+    """What rows whose unseen values are sampled add, the last `sampled` values being their deviations.
+
+    It is not one function with `log_density_together`, whose kernel would then be compiled twice.
+    """
+    k = len(theta)
+    v, slope, gradient, d_v = np.empty(k), np.empty(k), np.empty(k), np.zeros(k)
+    place(theta, scalars[0], scalars[1], scalars[2], v, slope, gradient)
+    coef, covs, B, S, A, D, c, t = arguments(v, design)
+    if not usable(v, covs):
+        return -np.inf, d_v
+    value, dB, dS, dA, dD, dc, dt, de = crowded_loglik_and_gradient(B, S, A, D, c, t, v[k - sampled :], reals, whole)
+    arguments_gradient(v, design, coef, covs, B, dB, dS, dA, dD, dc, dt, d_v)
+    d_v[k - sampled :] += de
+    for i in range(k):
+        d_v[i] *= slope[i]
+    return value, d_v

@@ -15,7 +15,7 @@ _MOST = 50_000_000  # values kept: 400 MB
 
 
 def add_loglik(fit: Fit, layout: Layout) -> None:
-    """Fill the group `log_likelihood`, unless it would be larger than memory should be spent on.
+    """Fill the group `log_likelihood`, unless it is too large for memory, or unseen values are sampled.
 
     Its rows (`obs`, positions in the table) are those that say something: without an indicator, a row of which nothing
     is known has log likelihood 0 whatever the parameters are, and leave-one-out has no meaning for it.
@@ -24,6 +24,8 @@ def add_loglik(fit: Fit, layout: Layout) -> None:
     if n * fit.n_draws > _MOST:
         return
     rows = kernel_data(layout, keep_empty_rows=True, products=False)
+    if rows.crowd is not None:
+        return
     by_row = unit_loglik_together if rows.together else unit_loglik
     draws = stacked_draws(fit)
     values, row = np.empty((fit.n_draws, n)), np.empty(n)

@@ -25,6 +25,7 @@ from mnarkit.spec.check import check, identification
 from mnarkit.spec.death import death_said
 from mnarkit.spec.engine import engine_of
 from mnarkit.spec.events import fitted_table
+from mnarkit.spec.origin import far_origins
 from mnarkit.spec.propensities import orthants
 from mnarkit.spec.spec import Spec, require_spec
 
@@ -82,7 +83,7 @@ def sample(
     Warns
     -----
     IdentificationWarning
-        What a selection model is identified by.
+        What a selection model is identified by, and default priors that hold a difference far from the data.
     ConvergenceWarning
         Divergences, R-hat above 1.01, effective sample size below 100 a chain.
 
@@ -99,7 +100,7 @@ def sample(
     data = IncompleteData.of(df)
     factored = engine_of(spec, data).name == "factored"
     (check_factored if factored else check)(spec, data)
-    rests = identification(spec)
+    rests = (*identification(spec), *far_origins(spec, data))
     for sentence in rests:
         warnings.warn(sentence, IdentificationWarning, stacklevel=2)
     if factored:

@@ -12,7 +12,7 @@ from scipy.special import betaln, gammaln
 
 from mnarkit.priors import Prior
 
-__all__ = ["Block", "correlations", "located", "place", "place_all", "positive", "unplaced"]
+__all__ = ["Block", "correlations", "located", "place", "place_all", "positive", "standard_normals", "unplaced"]
 
 NORMAL, STUDENT, HALF_NORMAL, HALF_STUDENT, BETA, UNIFORM = range(6)
 _LOG_2PI = math.log(2 * math.pi)
@@ -53,6 +53,11 @@ def located(
     """Scalars on the line (or between two bounds), a prior for each along the last axis, units where a prior is raw."""
     each = [_location(priors[i % len(priors)], unit) for i, unit in enumerate(np.broadcast_to(units, shape).ravel())]
     return Block(name, shape, np.array([k for k, _ in each]), np.array([n for _, n in each]).reshape(-1, 4), squash)
+
+
+def standard_normals(name: str, size: int) -> Block:
+    """Scalars on the line with standard normal priors."""
+    return located(name, [Prior("normal", 0, 1)], np.ones(()), (size,))
 
 
 def _location(prior: Prior, unit: float) -> tuple[int, tuple[float, ...]]:

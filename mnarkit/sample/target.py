@@ -11,6 +11,7 @@ import numpy as np
 
 from mnarkit.data import IncompleteData
 from mnarkit.normal.declared import Amount
+from mnarkit.normal.joint import deviations
 from mnarkit.normal.layout import KernelData, Layout, designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
@@ -24,12 +25,13 @@ from mnarkit.sample.density import (
     all_spreads,
     arguments,
     log_density,
+    log_density_of_sampled,
     log_density_together,
     moments_of_values,
 )
 from mnarkit.sample.free import Equation, amount_map, free_parameters, free_terms
 from mnarkit.sample.moving import BY_CONSTANT, OF_MEAN, PER_SD
-from mnarkit.sample.scalars import Block, place_all, unplaced
+from mnarkit.sample.scalars import Block, place_all, standard_normals, unplaced
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.pattern_mixture import Scale
 from mnarkit.spec.shared import RANDOM_TERMS
@@ -76,6 +78,8 @@ class Target:
         standard, scaling = standardise(layout)
         rows = kernel_data(standard)
         blocks, equations = free_parameters(spec, standard, scaling)
+        if rows.crowd is not None:
+            blocks = (*blocks, standard_normals("unseen_z", deviations(rows.crowd)))
         scalars = (
             np.concatenate([b.kind for b in blocks]),
             np.concatenate([b.numbers for b in blocks]),
@@ -103,7 +107,16 @@ class Target:
         """Log density and gradient as a function that looks nothing up when it is called."""
         kernel, scalars, design = log_density_together if self.rows.together else log_density, self.scalars, self.design
         reals, whole = self.packed
-        return lambda theta: kernel(theta, scalars, design, reals, whole)
+        if self.rows.crowd is None:
+            return lambda theta: kernel(theta, scalars, design, reals, whole)
+        crowd, sampled = pack(self.rows.crowd), deviations(self.rows.crowd)
+
+        def both(theta: np.ndarray) -> tuple[float, np.ndarray]:
+            value, slopes = kernel(theta, scalars, design, reals, whole)
+            more, further = log_density_of_sampled(theta, scalars, design, *crowd, sampled)
+            return value + more, slopes + further
+
+        return both
 
     def values(self, theta: np.ndarray) -> np.ndarray:
         """Where each scalar lives: (..., k) from (..., k)."""

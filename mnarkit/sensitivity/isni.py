@@ -129,8 +129,10 @@ def isni(
     spec, data = _given(spec, df)
     name = _name(spec) if coefficient is None else coefficient
     (axis,) = axes_of({name: Grid(values=[0.0], unit="raw")}, data)
+    if axis.term is None:
+        raise SpecError(f"a coefficient is named 'missing(y) ~ y', not {name!r}")
     belief = spec.missingness[belief_of(spec, axis)]
-    if not isinstance(belief, Selection) or axis.term is None:
+    if not isinstance(belief, Selection):
         raise SpecError(f"isni is for a coefficient of a Selection, not {name!r}")
     declared = prior_table(belief.priors).get(axis.term)
     if declared is not None and not isinstance(declared, Prior):

@@ -14,56 +14,86 @@ from mnarkit.spec.missingness import Heckman, Selection
 from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec
 
-__all__ = ["check_propensities", "orthants"]
+__all__ = [
+    "MOST_INTEGRATED",
+    "MOST_SAMPLING",
+    "check_propensities",
+    "orthants",
+    "refuse_sampled",
+    "sampled_rows",
+    "too_many",
+]
 
-_MOST_TOGETHER = 4  # correlated propensities of a row: beyond it fixed points are good to a percent only
+# Correlated propensities of a row: four are good to 4e-6 over 576 fixed points, five to a percent only. Three take 40
+# points: to sample the unseen values of four costs a fraction of integrating them in every gradient.
+MOST_INTEGRATED, MOST_SAMPLING = 4, 3
+
+
+def too_many(together: np.ndarray, logit: np.ndarray, limited: np.ndarray, most: int) -> np.ndarray:
+    """Say of each row or pattern (n, K) whether its correlated propensities are too many to be integrated.
+
+    They are beyond `most` (four where a limit is among them), or beyond two where one is a logit; the unseen values are
+    then sampled. `logit` and `limited` (K,) say what each is.
+    """
+    count = together.sum(axis=1)
+    most_here = np.where((together & limited).any(axis=1), MOST_INTEGRATED, most)
+    return (count > most_here) | ((count > 2) & (together & logit).any(axis=1))
 
 
 def check_propensities(spec: Spec, data: IncompleteData) -> None:
-    """Refuse more correlated propensities in a row than can be integrated well: four, or two where one is a logit."""
-    reading, logit = _reading(spec, data)
-    together = reading.sum(axis=1)
-    names = _names(spec)
-    among = (together > 2) & (reading & logit).any(axis=1)
+    """Refuse limits among more correlated propensities in a row than can be integrated well."""
+    reading, logit, limited = _reading(spec, data)
+    among = too_many(reading, logit, limited, MOST_SAMPLING) & (reading & limited).any(axis=1)
     if among.any():
         raise SpecError(
-            f"{int(among.sum())} rows have unseen values in more than two models of indicators or limits ({names}), "
-            "link='logit' among them, whose joint probability is not supported; take link='probit' for all, or leave a "
-            "column's holes as ignorable"
+            f"{int(among.sum())} rows have unseen values in more than {MOST_INTEGRATED} models of indicators or limits "
+            f"({_names(spec)}), or more than two with link='logit', a limit among them, whose joint probability is not "
+            "supported; leave a column's holes as ignorable, or its limits out"
         )
-    many = together > _MOST_TOGETHER
-    if many.any():
+
+
+def sampled_rows(spec: Spec, data: IncompleteData) -> int:
+    """Count the rows whose unseen values are sampled beside the parameters."""
+    return int(too_many(*_reading(spec, data), MOST_SAMPLING).sum())
+
+
+def refuse_sampled(spec: Spec, data: IncompleteData, what: str, most: int) -> None:
+    """Refuse rows whose joint probability `what` would need, where it cannot be integrated well."""
+    count = int(too_many(*_reading(spec, data), most).sum())
+    if count:
         raise SpecError(
-            f"{int(many.sum())} rows have unseen values in more than {_MOST_TOGETHER} models of indicators or limits "
-            f"({names}), whose joint probability is not integrated well enough; leave a column's holes as "
-            "ignorable, or its limits out"
+            f"{count} rows have unseen values in more than {most} models of indicators ({_names(spec)}), or "
+            f"more than two with link='logit': mk.sample samples those values, {what} would need their joint "
+            "probability; leave a column's holes as ignorable there"
         )
 
 
-def _reading(spec: Spec, data: IncompleteData) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each propensity reads an unseen value of a row, (n, propensities), and whether its link is a logit.
+def _reading(spec: Spec, data: IncompleteData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whether each propensity reads an unseen value of a row, (n, propensities), is a logit, and is a limit.
 
     Those that do are correlated given what is seen.
     """
     beliefs = [b for b in spec.selections if not isinstance(b, SharedParameter)]  # those are integrated otherwise
     if not beliefs and not spec.limits:
-        return np.zeros((data.n, 0), dtype=bool), np.zeros(0, dtype=bool)
+        none = np.zeros(0, dtype=bool)
+        return np.zeros((data.n, 0), dtype=bool), none, none
     columns = spec.model.columns
     seen = np.column_stack([data.seen(c) for c in columns])
-    limited = bounds_of(spec, data).cells
-    each = [(rows, b.link == "logit") for b in beliefs for rows in _with_unseen(b, spec, data, seen, seen | limited)]
-    each += [(rows, False) for rows in limited.T if rows.any()]
-    reading = np.array([rows for rows, _ in each], dtype=bool).reshape(len(each), data.n).T
-    return reading, np.array([logit for _, logit in each], dtype=bool)
+    cells = bounds_of(spec, data).cells
+    each = [(r, b.link == "logit", False) for b in beliefs for r in _with_unseen(b, spec, data, seen, seen | cells)]
+    each += [(rows, False, True) for rows in cells.T if rows.any()]
+    reading = np.array([rows for rows, _, _ in each], dtype=bool).reshape(len(each), data.n).T
+    return reading, np.array([logit for _, logit, _ in each]), np.array([limit for *_, limit in each])
 
 
-def orthants(spec: Spec, data: IncompleteData) -> tuple[str, ...]:
+def orthants(spec: Spec, data: IncompleteData, most: int = MOST_SAMPLING) -> tuple[str, ...]:
     """Say in a sentence how rows with correlated propensities are computed; nothing if there are none."""
     shared = next((b for b in spec.selections if isinstance(b, SharedParameter)), None)
     if shared is not None:
         return (over_random_terms(shared),)
-    together = _reading(spec, data)[0].sum(axis=1)
-    two, more = int((together == 2).sum()), int((together > 2).sum())
+    reading, logit, limited = _reading(spec, data)
+    together, many = reading.sum(axis=1), too_many(reading, logit, limited, most)
+    two, more = int((together == 2).sum()), int(((together > 2) & ~many).sum())
     ways = (
         [f"in {two} of {data.n} rows two, whose joint probability is a bivariate normal's in closed form"]
         if two
@@ -71,6 +101,8 @@ def orthants(spec: Spec, data: IncompleteData) -> tuple[str, ...]:
     )
     if more:
         ways.append(f"in {more} more than two, integrated over fixed points")
+    if many.any():
+        ways.append(f"in {int(many.sum())} too many for that, whose unseen values are sampled beside the parameters")
     if not ways:
         return ()
     what = "limits" if not spec.selections else "propensities and limits" if spec.limits else "propensities"

@@ -19,7 +19,8 @@ HEAD = """# Calibration
 Parameters are drawn from the prior, a table from the parameters, and the posterior from the table; the rank of the true
 value among the draws is then uniform (Talts et al. 2018). What is wrong anywhere on that way (density, priors, units,
 sampler, the names of what comes out) bends the ranks. Priors are in raw units, and `one` stands for the
-intercept, so that no prior depends on the table. Tables in which too little is recorded, or nothing missing, are drawn
+intercept, so that no prior depends on the table (that of a random intercept beside a slope is for the mean time of the
+recorded rows, the same ones in every table). Tables in which too little is recorded, or nothing missing, are drawn
 again: that is a rule on the data alone, which leaves the ranks uniform. A `Restriction` has exact draws under the prior
 1/σ², whose intervals are those of least squares: there the ranks of one fixed truth are uniform.
 

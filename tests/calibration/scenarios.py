@@ -3,6 +3,7 @@
 Priors are in raw units, and no formula has an intercept (`one` is a column of ones), so that nothing is centered: a
 prior of an intercept is otherwise one at the centre of the recorded values. The means of a growth curve alone have that
 prior, N(0, 10²) in sds: flat for data that fix them to a tenth of a sd, and the model is the same for every level.
+The prior of a random intercept beside a slope is for the mean time of the recorded rows, which every table has.
 """
 
 from dataclasses import dataclass
@@ -94,6 +95,17 @@ SCENARIOS: dict[str, Scenario] = {
             mk.Selection("missing(v) ~ 0 + one + v + x", priors=OF_V),
         ),
         TWO | {"missing_y": MISSING_Y, "missing_v": MISSING_V},
+    ),
+    "Selection, three logits of a row": Scenario(
+        mk.Spec(
+            mk.MvNormal("y", "v", "u", given="0 + one + x", priors=DATA),
+            mk.Selection("missing(y) ~ 0 + one + y + z", link="logit", priors=OF_Y),
+            mk.Selection("missing(v) ~ 0 + one + v + x", link="logit", priors=OF_V),
+            mk.Selection("missing(u) ~ 0 + one + u", link="logit", priors={"one": OF_Y["one"], "u": OF_Y["y"]}),
+        ),
+        {"coef": np.zeros((3, 2)), "sd": np.ones(3), "corr": 0.5 + 0.5 * np.eye(3)}
+        | {"missing_y": MISSING_Y, "missing_v": MISSING_V, "missing_u": {"one": -0.5, "u": 0.3}},
+        n=100,
     ),
     "Heckman": Scenario(
         mk.Spec(
