@@ -108,7 +108,7 @@ def normal_blocks(spec: Spec, data: IncompleteData) -> tuple[Block, ...]:
     if not any(isinstance(b, SharedParameter) for b in spec.selections):
         found += [Block("several at once", "marginal", sentence) for sentence in orthants(spec, data)]
         sampled = sampled_rows(spec, data)
-        how = "the unseen values that too many indicators read, sampled beside the parameters and drawn anew when imputing"
+        how = "unseen values that too many indicators read, sampled beside the parameters and drawn anew when imputing"
         found += [Block(f"{sampled} rows", "latent", how)] if sampled else []
     return tuple(found)
 
