@@ -16,7 +16,7 @@ from mnarkit.spec.dropout import Dropout
 from mnarkit.spec.engine import Block, engine_of
 from mnarkit.spec.events import fitted_table
 from mnarkit.spec.missingness import Heckman
-from mnarkit.spec.propensities import orthants
+from mnarkit.spec.propensities import orthants, sampled_rows
 from mnarkit.spec.shared import SharedParameter
 from mnarkit.spec.spec import Spec, require_spec
 
@@ -95,7 +95,7 @@ def plan(spec: Spec, df: object) -> Plan:
 
 
 def normal_blocks(spec: Spec, data: IncompleteData) -> tuple[Block, ...]:
-    """Blocks of jointly normal columns, all of them marginal."""
+    """Blocks of jointly normal columns, marginal but for rows with too many correlated indicators."""
     columns = spec.model.columns
     holes = ~present_cells(spec, fitted_table(spec, data)) & ~dead_cells(spec, data)
     names = ", ".join(c for c, some in zip(columns, holes.any(axis=0), strict=True) if some)
@@ -107,6 +107,9 @@ def normal_blocks(spec: Spec, data: IncompleteData) -> tuple[Block, ...]:
     found += [Block(f"limits of {b.column}", "marginal", "the probability of an interval") for b in spec.limits]
     if not any(isinstance(b, SharedParameter) for b in spec.selections):
         found += [Block("several at once", "marginal", sentence) for sentence in orthants(spec, data)]
+        sampled = sampled_rows(spec, data)
+        how = "unseen values that too many indicators read, sampled beside the parameters and drawn anew when imputing"
+        found += [Block(f"{sampled} rows", "latent", how)] if sampled else []
     return tuple(found)
 
 

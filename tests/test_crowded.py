@@ -184,6 +184,7 @@ def test_the_summary_and_the_plan_say_what_is_sampled_instead():
     said = str(mk.plan(spec, frame))
     count = sampled_rows(spec, IncompleteData.of(frame))
     assert f"in {count} too many for that, whose unseen values are sampled beside the parameters" in said
+    assert f"latent    {count} rows: unseen values that too many indicators read" in said
 
 
 def test_what_needs_the_joint_probability_is_refused_in_one_line():
