@@ -15,6 +15,7 @@ import mnarkit as mk
 from mnarkit.data import IncompleteData
 from mnarkit.normal.conditional import draw_unseen
 from mnarkit.normal.crowded import crowded_loglik_and_gradient
+from mnarkit.normal.joint import joint_propensities
 from mnarkit.normal.layout import designs_of, kernel_data, lay_out
 from mnarkit.normal.likelihood import pack, unpack
 from mnarkit.normal.parameters import Parameters, kernel_parameters
@@ -225,3 +226,11 @@ def test_sampled_and_integrated_values_have_the_same_posterior(monkeypatch):
     assert ["log_likelihood" in f.draws.children for f in fits] == [True, False]
     one, two = ({k: v.values for k, v in f.draws["posterior"].data_vars.items()} for f in fits)
     agree(one, two)
+
+
+def test_a_row_with_a_limit_among_many_is_integrated():
+    """A value within limits has no freedom to be sampled; rectangles take any links."""
+    none, logit, limit = np.zeros(3, bool), np.array([True, False, False]), np.array([False, False, True])
+    pattern = np.eye(3, dtype=bool), np.ones((1, 3)), np.zeros((1, 3))
+    np.testing.assert_array_equal(joint_propensities(*pattern, (none, logit, none), 3), [[3, 3, 3]])
+    np.testing.assert_array_equal(joint_propensities(*pattern, (none, logit, limit), 3), [[1, 1, 1]])

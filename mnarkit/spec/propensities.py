@@ -30,20 +30,23 @@ MOST_INTEGRATED, MOST_SAMPLING = 4, 3
 
 
 def too_many(together: np.ndarray, logit: np.ndarray, limited: np.ndarray, most: int) -> np.ndarray:
-    """Say of each row or pattern (n, K) whether its correlated propensities are too many to be integrated.
+    """Say of each row or pattern (n, K) whether its unseen values are sampled: its propensities are too many.
 
-    They are beyond `most` (four where a limit is among them), or beyond two where one is a logit; the unseen values are
-    then sampled. `logit` and `limited` (K,) say what each is.
+    They are beyond `most`, or beyond two where one is a logit; not where a limit is among them, which leaves no freedom
+    to a sampled value. `logit` and `limited` (K,) say what each is.
     """
+    return _beyond(together, logit, most) & ~(together & limited).any(axis=1)
+
+
+def _beyond(together: np.ndarray, logit: np.ndarray, most: int) -> np.ndarray:
     count = together.sum(axis=1)
-    most_here = np.where((together & limited).any(axis=1), MOST_INTEGRATED, most)
-    return (count > most_here) | ((count > 2) & (together & logit).any(axis=1))
+    return (count > most) | ((count > 2) & (together & logit).any(axis=1))
 
 
 def check_propensities(spec: Spec, data: IncompleteData) -> None:
     """Refuse limits among more correlated propensities in a row than can be integrated well."""
     reading, logit, limited = _reading(spec, data)
-    among = too_many(reading, logit, limited, MOST_SAMPLING) & (reading & limited).any(axis=1)
+    among = _beyond(reading, logit, MOST_INTEGRATED) & (reading & limited).any(axis=1)
     if among.any():
         raise SpecError(
             f"{int(among.sum())} rows have unseen values in more than {MOST_INTEGRATED} models of indicators or limits "
