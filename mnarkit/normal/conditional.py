@@ -96,7 +96,8 @@ def draw_unseen(
         rest = cov[np.ix_(m, m)] - slope @ cov[np.ix_(o, m)]
         full = out[rows]
         full[:, m] = mean[here][:, m] + (full[:, o] - mean[here][:, o]) @ slope.T
-        deviation = noise[rows][:, m] @ _root(rest).T
+        root = _root(rest)
+        deviation = noise[rows][:, m] @ root.T
         these = np.flatnonzero(joint[g])
         if len(these) and joint[g, these[0]] == 2:
             u = _means(these, full, x[here], w[here], arguments, w_start)
@@ -105,8 +106,8 @@ def draw_unseen(
         elif len(these) and joint[g, these[0]] == 3:
             u = _means(these, full, x[here], w[here], arguments, w_start)
             link = weights[these], slopes[these], sizes[these]
-            free = on_y[np.ix_(these, m)], _root(rest), var[these], sign[g, these], *link
-            deviation = _kernel("draw_by_rejection")(u, *free, rng.spawn(1)[0]) @ _root(rest).T
+            signs = on_y[np.ix_(these, m)], root, var[these], sign[g, these], *link
+            deviation = _kernel("draw_by_rejection")(u, *signs, rng.spawn(1)[0]) @ root.T
         elif BETWEEN in sign[g, these]:
             u = _means(these, full, x[here], w[here], arguments, w_start)
             link = weights[these], slopes[these], sizes[these]
